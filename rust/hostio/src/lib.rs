@@ -1,0 +1,1 @@
+//! dexmesh hostio.
