@@ -1,0 +1,43 @@
+"""Write bytes in the base32 of cjdns, and read them back.
+
+Place     keys.py and node_address.py -> here
+Spec      docs/protocol/01 §1
+Keeps     one text form per byte string: stray bits at the end are refused
+"""
+
+from __future__ import annotations
+
+from dexmesh.errors import DecodeError
+
+ALPHABET = "0123456789bcdfghjklmnpqrstuvwxyz"  # 01 §1: no a, e, i, o
+
+_VALUES = {character: value for value, character in enumerate(ALPHABET)} | {
+    character.upper(): value for value, character in enumerate(ALPHABET)
+}
+
+
+def encode_base32(data: bytes) -> str:
+    """The text of `data`, lower case, low bits first, the last character padded with zero bits."""
+    number = int.from_bytes(data, "little")
+    length = (len(data) * 8 + 4) // 5
+    return "".join(ALPHABET[number >> (5 * place) & 31] for place in range(length))
+
+
+def decode_base32(text: str) -> bytes:
+    """The bytes of `text`, upper case allowed.
+
+    Raises `DecodeError` for a foreign character, and when the bits left over at the end are five
+    or more, or not zero.
+    """
+    number = 0
+    for place, character in enumerate(text):
+        value = _VALUES.get(character)
+        if value is None:
+            raise DecodeError("not a base32 character")
+        number |= value << (5 * place)
+    length, spare_bits = divmod(len(text) * 5, 8)
+    if spare_bits >= 5:
+        raise DecodeError("base32 text of impossible length")
+    if number >> (length * 8):
+        raise DecodeError("base32 text with stray bits at the end")
+    return number.to_bytes(length, "little")
