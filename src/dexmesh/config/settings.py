@@ -13,6 +13,9 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from dexmesh.wire.address import Address
+from dexmesh.wire.keys import PrivateKey, PublicKey
+
 LogLevel = Literal["debug", "info", "warning", "error"]
 LogFormat = Literal["auto", "text", "json"]
 Family = Literal[4, 6]
@@ -43,7 +46,7 @@ class AuthorizedPassword:
 
     password: bytes = field(repr=False)
     user: bytes | None = None
-    address: bytes | None = None
+    address: Address | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ class ConnectTo:
 
     host: str
     port: int
-    public_key: bytes
+    public_key: PublicKey
     password: bytes = field(repr=False)
     login: bytes | None = None
     peer_name: str | None = None
@@ -90,7 +93,7 @@ class EtherPeer:
     """A peer reached by its MAC address (6 bytes)."""
 
     mac: bytes
-    public_key: bytes
+    public_key: PublicKey
     password: bytes = field(repr=False)
     login: bytes | None = None
     peer_name: str | None = None
@@ -126,7 +129,7 @@ class TunSettings:
 class AllowedTunnel:
     """A node that may use us as exit, and the addresses it gets there."""
 
-    public_key: bytes
+    public_key: PublicKey
     ip4_address: str | None = None
     ip4_prefix: int | None = None
     ip4_alloc: int | None = None
@@ -140,7 +143,7 @@ class IpTunnelSettings:
     """Both sides of ipTunnel: nodes that may use us, and exits (public keys) we use."""
 
     allowed: tuple[AllowedTunnel, ...] = ()
-    outgoing: tuple[bytes, ...] = ()
+    outgoing: tuple[PublicKey, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,17 +186,17 @@ class LoggingSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All of one cjdroute.conf. Keys are 32 raw bytes, `address` 16 bytes starting with fc."""
+    """All of one cjdroute.conf. Keys are 32 bytes; `address` is that of `public_key` and starts with fc."""
 
-    private_key: bytes = field(repr=False)
-    public_key: bytes
-    address: bytes
+    private_key: PrivateKey
+    public_key: PublicKey
+    address: Address
     admin: AdminSettings
     authorized_passwords: tuple[AuthorizedPassword, ...] = ()
     udp_interfaces: tuple[UdpInterfaceSettings, ...] = ()
     ether_interfaces: tuple[EtherInterfaceSettings, ...] = ()
     tun: TunSettings = TunSettings(TunKind.NONE)
-    supernodes: tuple[bytes, ...] = ()
+    supernodes: tuple[PublicKey, ...] = ()
     ip_tunnel: IpTunnelSettings = IpTunnelSettings()
     dns_seeds: tuple[str, ...] = ()
     public_peer: PublicPeer | None = None
