@@ -2,6 +2,6 @@
 
 Place     everything above imports from here; nothing here imports anything but `dexmesh.errors`
 Spec      docs/protocol/01, 03, 05, 06, 08
-Keeps     pure functions: no clock, no randomness, no I/O; bad bytes raise `DecodeError` and nothing else
+Keeps     pure functions: no clock, no randomness, no I/O; bad bytes raise `DecodeError` only
 Not here  what to do with a value (mesh/), the per-packet path (rust/engine)
 """

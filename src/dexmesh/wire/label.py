@@ -57,7 +57,12 @@ def label_length(label: Label) -> int:
 
 
 def splice(go_here: Label, via_here: Label) -> Label | None:
-    """Go to the end of `via_here`, then follow `go_here`. None when it does not fit (03 §4.2)."""
+    """Go to the end of `via_here`, then follow `go_here` (03 §4.2).
+
+    None when it does not fit, or when one of them is no route.
+    """
+    if NO_LABEL in (go_here, via_here):
+        return None
     via_bits = label_length(via_here)
     if label_length(go_here) + via_bits > MAX_LABEL_BITS:
         return None
