@@ -1,1 +1,4 @@
 //! dexmesh engine.
+
+pub mod crypto;
+pub mod cryptoauth;

@@ -1,0 +1,51 @@
+//! Seal and open single messages with XSalsa20-Poly1305.
+//!
+//! Place     cryptoauth/handshake.rs and session.rs -> here -> salsa20.rs, poly1305.rs
+//! Spec      docs/protocol/01, "Toolbox"
+//! Keeps     tags are compared in constant time; a message whose tag is wrong is left as it came
+//! Not here  many packets at a time (batch.rs)
+
+use super::keys::{Key, Secret};
+
+/// Length of a nonce.
+pub const NONCE_BYTES: usize = 24;
+/// Length of a tag.
+pub const TAG_BYTES: usize = 16;
+/// A nonce of XSalsa20.
+pub type Nonce = [u8; NONCE_BYTES];
+/// A Poly1305 tag.
+pub type Tag = [u8; TAG_BYTES];
+
+/// Which instructions the bulk kernels use.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Kernel {
+    /// The widest this machine has, found at run time.
+    #[default]
+    Auto,
+    /// Only what every machine of this architecture has.
+    Portable,
+}
+
+/// HSalsa20 of a key and 16 bytes.
+#[must_use]
+pub fn hsalsa20(key: &Secret, input: &[u8; 16]) -> Key {
+    todo!("{key:?}{input:?}")
+}
+
+/// Encrypt `message` in place and return its tag.
+#[must_use]
+pub fn seal_in_place(kernel: Kernel, key: &Key, nonce: &Nonce, message: &mut [u8]) -> Tag {
+    todo!("{kernel:?}{key:?}{nonce:?}{message:?}")
+}
+
+/// Check `tag` and decrypt `message` in place. On a wrong tag: false, and the message is left as it came.
+#[must_use]
+pub fn open_in_place(
+    kernel: Kernel,
+    key: &Key,
+    nonce: &Nonce,
+    tag: &Tag,
+    message: &mut [u8],
+) -> bool {
+    todo!("{kernel:?}{key:?}{nonce:?}{tag:?}{message:?}")
+}
