@@ -180,14 +180,12 @@ def smallest_form(scheme: EncodingScheme, interface: int) -> int | None:
 def one_hop_label(interface: int, scheme: EncodingScheme = V358) -> Label:
     """The label of a direct peer: its director in the smallest form, and the end marker (03 §3.2).
 
-    `UsageError` when the scheme cannot name the interface. Interface 1 gives `SELF_LABEL`.
+    `UsageError` when the scheme cannot name the interface. (The route to oneself is `SELF_LABEL`.)
     """
     index = smallest_form(scheme, interface)
     director = None if index is None else encode_director(scheme, interface, index)
     if index is None or director is None:
         raise UsageError(f"interface {interface} cannot be written in this scheme")
-    if interface == SELF_INTERFACE:
-        return SELF_LABEL
     return Label(1 << scheme.forms[index].width | director)
 
 
@@ -234,8 +232,11 @@ def convert(scheme: EncodingScheme, label: Label, form: int | None = None) -> La
 def label_for(target: Label, asker: Label, scheme: EncodingScheme = V358) -> Label | None:
     """Our path `target`, widened so that a peer reached by `asker` can splice it on (03 §4.3).
 
-    None when the widened label does not fit or a label is in no form of the scheme.
+    A route to ourselves stays as it is. None when the widened label does not fit or a label is in
+    no form of the scheme.
     """
+    if is_self(scheme, target):
+        return target
     target_form, asker_form = form_of(scheme, target), form_of(scheme, asker)
     if target_form is None or asker_form is None:
         return None
@@ -265,20 +266,26 @@ def _data_of(form: Form, label: int) -> int:
 
 def _interface_of(scheme: EncodingScheme, form: Form, data: int) -> int:
     """The interface a data value names (03 §3.2 for v358, §3.3 for the others)."""
-    if scheme == V358 and form.prefix != 1:
-        return data + 1 if data else 0
-    return data ^ 1 if len(scheme.forms) > 1 and data < 2 else data
+    if scheme != V358:
+        return data ^ 1 if len(scheme.forms) > 1 else data
+    if form.prefix == 1:
+        return data ^ 1 if data < 2 else data
+    return data + 1 if data else 0
 
 
 def _data_for(scheme: EncodingScheme, form: Form, interface: int) -> int | None:
     """The data value that names an interface, None if the form has none (03 §3.2, §3.3)."""
-    if scheme == V358 and form.prefix != 1:
-        if interface == SELF_INTERFACE:
-            return None
-        data = interface - 1 if interface else 0
+    if interface < 0:
+        return None
+    if scheme != V358:
+        data = interface ^ 1 if len(scheme.forms) > 1 else interface
+    elif form.prefix == 1:
+        data = interface ^ 1 if interface < 2 else interface
+    elif interface == SELF_INTERFACE:
+        return None
     else:
-        data = interface ^ 1 if len(scheme.forms) > 1 and interface in (0, 1) else interface
-    return data if 0 <= data < 1 << form.bit_count else None
+        data = interface - 1 if interface else 0
+    return data if data < 1 << form.bit_count else None
 
 
 def _canonical_form(scheme: EncodingScheme, number: int) -> int | None:
