@@ -125,6 +125,9 @@ class TunSettings:
     socket_path: str | None = None
 
 
+NO_TUN = TunSettings(TunKind.NONE)
+
+
 @dataclass(frozen=True, slots=True)
 class AllowedTunnel:
     """A node that may use us as exit, and the addresses it gets there."""
@@ -144,6 +147,9 @@ class IpTunnelSettings:
 
     allowed: tuple[AllowedTunnel, ...] = ()
     outgoing: tuple[PublicKey, ...] = ()
+
+
+NO_TUNNELS = IpTunnelSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +192,7 @@ class LoggingSettings:
 
 @dataclass(frozen=True, slots=True)
 class Settings:
-    """All of one cjdroute.conf. Keys are 32 bytes; `address` is that of `public_key` and starts with fc."""
+    """All of one cjdroute.conf. `address` is that of `public_key` and starts with fc."""
 
     private_key: PrivateKey
     public_key: PublicKey
@@ -195,9 +201,9 @@ class Settings:
     authorized_passwords: tuple[AuthorizedPassword, ...] = ()
     udp_interfaces: tuple[UdpInterfaceSettings, ...] = ()
     ether_interfaces: tuple[EtherInterfaceSettings, ...] = ()
-    tun: TunSettings = TunSettings(TunKind.NONE)
+    tun: TunSettings = NO_TUN
     supernodes: tuple[PublicKey, ...] = ()
-    ip_tunnel: IpTunnelSettings = IpTunnelSettings()
+    ip_tunnel: IpTunnelSettings = NO_TUNNELS
     dns_seeds: tuple[str, ...] = ()
     public_peer: PublicPeer | None = None
     security: SecuritySettings = SecuritySettings()
