@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import re
 from typing import Final, NewType
 
 from dexmesh.errors import DecodeError
@@ -28,6 +29,7 @@ BAD_BASE32: Final = "failed to base-32 decode key"  # 08 §6.8
 NOT_A_NODE: Final = "not a valid cjdns public key"  # 08 §6.8
 
 _BASE32_LENGTH = 52
+_HEX_KEY = re.compile(r"[0-9a-fA-F]{64}")
 
 
 class PrivateKey:
@@ -44,12 +46,9 @@ class PrivateKey:
     @classmethod
     def from_hex(cls, text: str) -> PrivateKey:
         """The key written as 64 hex digits, either case; `DecodeError` otherwise."""
-        if len(text) != 2 * KEY_BYTES:
+        if _HEX_KEY.fullmatch(text) is None:
             raise DecodeError("private key is not 64 hex digits")
-        try:
-            return cls(bytes.fromhex(text))
-        except ValueError:
-            raise DecodeError("private key is not 64 hex digits") from None
+        return cls(bytes.fromhex(text))
 
     def hex(self) -> str:
         """64 hex digits, as the configuration keeps them. This is the secret."""
