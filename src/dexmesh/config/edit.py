@@ -208,9 +208,9 @@ def _without(data: bytes, table: Table, doomed: list[Entry]) -> bytes:
         comma = _TO_COMMA.match(data, entry.value.end)
         end = comma.end() if comma else entry.value.end
         cuts.append(_whole_lines(data, entry.key.start, end))
-    if last_kept is not None and last_kept is not table.entries[-1]:
-        if comma := _TO_COMMA.match(data, last_kept.value.end):
-            cuts.append(comma.span(1))
+    tail_is_gone = last_kept is not None and last_kept is not table.entries[-1]
+    if tail_is_gone and last_kept and (comma := _TO_COMMA.match(data, last_kept.value.end)):
+        cuts.append(comma.span(1))
     for start, end in sorted(cuts, reverse=True):
         data = data[:start] + data[end:]
     return data
