@@ -84,7 +84,7 @@ class Demo:
         self.say("\n[b]2. A configuration each[/b]: `dexmesh config new` draws key, password and port.")
         for name, machine in self.lab.machines.items():
             config = machine.folder / "cjdroute.conf"
-            self._dexmesh(machine, "config", "new", "--output", str(config))
+            self._dexmesh(machine, "config", "new", str(config))
             self.nodes[name] = self._read_node(machine, config)
             self.say(f"   {name}: {self.nodes[name].address}")
         self._introduce("a", "10.99.1.2", "r")
