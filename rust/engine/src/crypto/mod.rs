@@ -11,6 +11,7 @@ mod poly1305;
 pub mod random;
 mod salsa20;
 pub mod secretbox;
+mod stream;
 
 pub use batch::{NonceSlot, Sealed, open_batch, seal_batch};
 pub use keys::{Address, Key, LocalKeys, PublicKey, Secret, address_of, boxkey, public_key, pwkey};

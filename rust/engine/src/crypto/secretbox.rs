@@ -5,7 +5,10 @@
 //! Keeps     tags are compared in constant time; a message whose tag is wrong is left as it came
 //! Not here  many packets at a time (batch.rs)
 
+use zeroize::Zeroizing;
+
 use super::keys::{Key, Secret};
+use super::stream::{self, Direction, Message};
 
 /// Length of a nonce.
 pub const NONCE_BYTES: usize = 24;
@@ -29,13 +32,20 @@ pub enum Kernel {
 /// HSalsa20 of a key and 16 bytes.
 #[must_use]
 pub fn hsalsa20(key: &Secret, input: &[u8; 16]) -> Key {
-    todo!("{key:?}{input:?}")
+    let words = stream::hsalsa20(key, words(input));
+    let mut bytes = Zeroizing::new([0; 32]);
+    for (bytes, word) in bytes.as_chunks_mut().0.iter_mut().zip(words) {
+        *bytes = word.to_le_bytes();
+    }
+    Secret::new(*bytes)
 }
 
 /// Encrypt `message` in place and return its tag.
 #[must_use]
 pub fn seal_in_place(kernel: Kernel, key: &Key, nonce: &Nonce, message: &mut [u8]) -> Tag {
-    todo!("{kernel:?}{key:?}{nonce:?}{message:?}")
+    let mut one = [whole(nonce, message)];
+    stream::process(kernel, Direction::Seal, key, message, &mut one);
+    one[0].tag
 }
 
 /// Check `tag` and decrypt `message` in place. On a wrong tag: false, and the message is left as it came.
@@ -47,5 +57,26 @@ pub fn open_in_place(
     tag: &Tag,
     message: &mut [u8],
 ) -> bool {
-    todo!("{kernel:?}{key:?}{nonce:?}{tag:?}{message:?}")
+    let mut one = [whole(nonce, message)];
+    one[0].tag = *tag;
+    stream::process(kernel, Direction::Open, key, message, &mut one);
+    one[0].genuine
+}
+
+fn whole(nonce: &Nonce, message: &[u8]) -> Message {
+    let [a, b, c, d, e, f] = words(nonce);
+    Message {
+        range: 0..message.len(),
+        head: [a, b, c, d],
+        tail: [e, f],
+        ..Message::new()
+    }
+}
+
+fn words<const BYTES: usize, const WORDS: usize>(bytes: &[u8; BYTES]) -> [u32; WORDS] {
+    let mut words = [0; WORDS];
+    for (word, bytes) in words.iter_mut().zip(bytes.as_chunks().0) {
+        *word = u32::from_le_bytes(*bytes);
+    }
+    words
 }

@@ -12,7 +12,9 @@
 
 pub mod error;
 mod handshake;
+mod receiving;
 pub mod replay;
+mod sending;
 pub mod session;
 pub mod ticket;
 pub mod users;

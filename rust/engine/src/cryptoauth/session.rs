@@ -1,22 +1,18 @@
-//! Decide what each packet does to the session, and what is sent next.
+//! Hold the record of one session: its state, what a reset forgets, its timeouts.
 //!
-//! Place     link.rs and session.rs of the engine -> here -> handshake.rs, ticket.rs, replay.rs
-//! Spec      docs/protocol/01, "Session record" to "Timeouts" and "Weak points, and what we do"
-//! Keeps     a packet that fails changes nothing a peer could see; every table is bounded
-//! Not here  the bytes of a handshake packet (handshake.rs), the bulk of the data (ticket.rs)
+//! Place     link.rs and session.rs of the engine -> here; sending.rs and receiving.rs move it on
+//! Spec      docs/protocol/01, "Session record", "Timeouts" and "Weak points, and what we do"
+//! Keeps     every table is bounded; secrets are wiped when forgotten and never printed
+//! Not here  what a packet does to the record (receiving.rs), what is sent next (sending.rs)
 
 use core::ops::Range;
 use std::sync::Arc;
 
-use super::handshake::{self, Header, Outgoing, word};
-use super::{
-    AuthError, COUNTER_LIMIT, Credential, DATA_HEADER_BYTES, FIRST_COUNTER, HANDSHAKE_HEADER_BYTES,
-    OpenTicket, REKEY_COUNTER, ReplayStats, ReplayWindow, SealTicket, User, Users, Verdict,
-};
+use super::handshake::word;
+use super::ticket::open_one;
+use super::{AuthError, Credential, REKEY_COUNTER, ReplayStats, ReplayWindow, User};
 use crate::crypto::keys::{boxkey, shared_secret};
-use crate::crypto::{
-    Address, Kernel, Key, LocalKeys, PublicKey, Random, Secret, address_of, public_key,
-};
+use crate::crypto::{Address, Kernel, Key, LocalKeys, PublicKey, Secret, address_of};
 
 const SETUP_TIMEOUT_S: u64 = 10;
 const SILENCE_TIMEOUT_S: u64 = 60;
@@ -104,67 +100,67 @@ pub struct Opened {
 /// The encrypted session with one key.
 #[derive(Debug)]
 pub struct CryptoAuth {
-    local: Arc<LocalKeys>,
-    her_key: PublicKey,
-    her_address: Address,
-    settings: Settings,
-    credential: Option<Credential>,
-    static_shared: Option<Secret>,
-    user: Option<Arc<User>>,
-    last_s: u64,
-    epochs: u64,
-    stats: ReplayStats,
-    round: Round,
-    earlier: Option<Box<Earlier>>,
-    finished: Finished,
+    pub(super) local: Arc<LocalKeys>,
+    pub(super) her_key: PublicKey,
+    pub(super) her_address: Address,
+    pub(super) settings: Settings,
+    pub(super) credential: Option<Credential>,
+    pub(super) static_shared: Option<Secret>,
+    pub(super) user: Option<Arc<User>>,
+    pub(super) last_s: u64,
+    pub(super) epochs: u64,
+    pub(super) stats: ReplayStats,
+    pub(super) round: Round,
+    pub(super) earlier: Option<Box<Earlier>>,
+    pub(super) finished: Finished,
 }
 
 /// What a reset forgets.
 #[derive(Debug, Default)]
-struct Round {
-    next: u32,
-    is_initiator: bool,
-    established: bool,
-    epoch: u64,
-    temp: Option<TempKeys>,
-    her_temp: Option<HerTempKey>,
-    secret: Option<Key>,
-    window: ReplayWindow,
+pub(super) struct Round {
+    pub(super) next: u32,
+    pub(super) is_initiator: bool,
+    pub(super) established: bool,
+    pub(super) epoch: u64,
+    pub(super) temp: Option<TempKeys>,
+    pub(super) her_temp: Option<HerTempKey>,
+    pub(super) secret: Option<Key>,
+    pub(super) window: ReplayWindow,
 }
 
 #[derive(Debug)]
-struct TempKeys {
-    private: Secret,
-    public: PublicKey,
-    shared_with_her: Option<Secret>,
+pub(super) struct TempKeys {
+    pub(super) private: Secret,
+    pub(super) public: PublicKey,
+    pub(super) shared_with_her: Option<Secret>,
 }
 
 #[derive(Debug)]
-struct HerTempKey {
-    public: PublicKey,
+pub(super) struct HerTempKey {
+    pub(super) public: PublicKey,
     /// With our permanent key: enters the KEY we send. Only for a key that came in a HELLO.
-    shared_with_us: Option<Secret>,
+    pub(super) shared_with_us: Option<Secret>,
 }
 
 /// An established session that a newer handshake replaced, kept for what is still under way.
 #[derive(Debug)]
-struct Earlier {
-    round: Round,
-    user: Option<Arc<User>>,
-    last_s: u64,
+pub(super) struct Earlier {
+    pub(super) round: Round,
+    pub(super) user: Option<Arc<User>>,
+    pub(super) last_s: u64,
     /// She asked for the new handshake: if data of the old session comes, it was not she.
-    may_return: bool,
+    pub(super) may_return: bool,
 }
 
 /// Her temporary keys of the last handshakes that were carried through; she never uses one again.
 #[derive(Debug, Default)]
-struct Finished {
-    keys: Vec<PublicKey>,
-    oldest: usize,
+pub(super) struct Finished {
+    pub(super) keys: Vec<PublicKey>,
+    pub(super) oldest: usize,
 }
 
 impl Finished {
-    fn learn(&mut self, key: PublicKey) {
+    pub(super) fn learn(&mut self, key: PublicKey) {
         if self.keys.len() < REMEMBERED_HANDSHAKES {
             self.keys.push(key);
         } else if let Some(slot) = self.keys.get_mut(self.oldest) {
@@ -173,7 +169,7 @@ impl Finished {
         }
     }
 
-    fn knows(&self, key: &PublicKey) -> bool {
+    pub(super) fn knows(&self, key: &PublicKey) -> bool {
         self.keys.contains(key)
     }
 }
@@ -274,8 +270,10 @@ impl CryptoAuth {
 
     /// Start a new handshake with the next packet; what she still sends in the old session stays readable meanwhile.
     pub fn rekey(&mut self, now_ms: u64) {
-        self.replace_round(false);
-        self.last_s = now_ms / 1000;
+        if self.round.established {
+            self.replace_round(false);
+            self.last_s = now_ms / 1000;
+        }
     }
 
     /// Present this credential from now on. Another one than before resets the session.
@@ -293,79 +291,98 @@ impl CryptoAuth {
     }
 }
 
-/// Sending.
+/// What sending and receiving share.
 impl CryptoAuth {
-    /// Whether the next payload has to travel in a handshake packet. Looks at the timeouts first.
-    pub fn must_handshake(&mut self, now_ms: u64) -> bool {
-        todo!("{now_ms}")
+    pub(super) const fn kernel(&self) -> Kernel {
+        self.settings.kernel
     }
 
-    /// A handshake packet with `payload` inside. `None` when data may be sent instead (take `begin_seal`), or when her
-    /// permanent key is a point of low order, with which nothing can be sealed.
-    pub fn seal_handshake(
-        &mut self,
-        now_ms: u64,
-        random: &mut dyn Random,
-        payload: &[u8],
-    ) -> Option<Vec<u8>> {
-        todo!(
-            "{now_ms} {payload:?} {}",
-            random as *mut _ as *mut () as usize
-        )
+    pub(super) fn is_hardened(&self) -> bool {
+        self.settings.strictness == Strictness::Hardened
     }
 
-    /// Reserve `count` counters for data packets. `None` when a handshake packet is due instead.
-    pub fn begin_seal(&mut self, count: usize, now_ms: u64) -> Option<SealTicket> {
-        todo!("{now_ms} {count}")
+    /// Our permanent key with hers, computed once. `None` for a point of low order.
+    pub(super) fn static_shared(&mut self) -> Option<&Secret> {
+        if self.static_shared.is_none() {
+            self.static_shared = shared_secret(self.local.private(), &self.her_key);
+        }
+        self.static_shared.as_ref()
     }
 
-    /// One packet, whatever is due: the slow and simple way, for tests and for Python.
-    pub fn seal(
-        &mut self,
-        now_ms: u64,
-        random: &mut dyn Random,
-        payload: &[u8],
-    ) -> Option<Vec<u8>> {
-        todo!(
-            "{now_ms} {payload:?} {}",
-            random as *mut _ as *mut () as usize
-        )
+    /// Reset after silence (docs/protocol/01 "Timeouts").
+    pub(super) fn check_timeouts(&mut self, now_s: u64) {
+        if self
+            .earlier
+            .as_ref()
+            .is_some_and(|earlier| earlier.is_over(now_s))
+        {
+            self.earlier = None;
+        }
+        let allowed = match self.round.next {
+            _ if self.round.established => SILENCE_TIMEOUT_S,
+            word::REPEAT_HELLO => return,
+            _ => SETUP_TIMEOUT_S,
+        };
+        if now_s.saturating_sub(self.last_s) >= allowed {
+            self.start_round();
+            self.last_s = now_s;
+        }
+    }
+
+    /// Begin anew, keeping an established session for what is still under way.
+    pub(super) fn replace_round(&mut self, may_return: bool) {
+        let replaced = self.start_round();
+        if replaced.established && self.is_hardened() {
+            self.earlier = Some(Box::new(Earlier {
+                round: replaced,
+                user: self.user.clone(),
+                last_s: self.last_s,
+                may_return,
+            }));
+        }
+    }
+
+    fn start_round(&mut self) -> Round {
+        self.epochs += 1;
+        let fresh = Round {
+            epoch: self.epochs,
+            ..Round::default()
+        };
+        core::mem::replace(&mut self.round, fresh)
     }
 }
 
-/// Receiving.
-impl CryptoAuth {
-    /// Open any packet in place: the way for handshake packets, and for data before the session is established.
-    ///
-    /// # Errors
-    /// Why it was refused. The session then is as before, and the packet as it came (except after [`AuthError::Replay`]:
-    /// decrypted).
-    pub fn open(
+impl Earlier {
+    pub(super) const fn is_over(&self, now_s: u64) -> bool {
+        now_s.saturating_sub(self.last_s) >= SILENCE_TIMEOUT_S
+    }
+}
+
+impl Round {
+    /// The key of data packets, computed once both temporary keys are known.
+    pub(super) fn session_secret(&mut self) -> Option<&Key> {
+        if self.secret.is_none() {
+            let (temp, her_temp) = (self.temp.as_ref()?, self.her_temp.as_ref()?);
+            self.secret = boxkey(&temp.private, &her_temp.public);
+        }
+        self.secret.as_ref()
+    }
+
+    /// Decrypt a data packet in place.
+    pub(super) fn decrypt(
         &mut self,
-        now_ms: u64,
-        users: &Users,
+        kernel: Kernel,
+        counter: u32,
         packet: &mut [u8],
-    ) -> Result<Opened, AuthError> {
-        todo!("{now_ms} {users:?} {packet:?}")
+    ) -> Result<(), AuthError> {
+        let she_is_initiator = !self.is_initiator;
+        let key = self.session_secret().ok_or(AuthError::Decrypt)?;
+        open_one(kernel, key, she_is_initiator, counter, packet)
     }
 
-    /// A ticket to open data packets with, when the session is established. Looks at the timeouts first (on links).
-    pub fn begin_open(&mut self, now_ms: u64) -> Option<OpenTicket> {
-        todo!("{now_ms}")
-    }
-
-    /// Judge what a ticket opened: `Opened` stays only for packets that are new. If the session changed since
-    /// `begin_open`, every packet is refused.
-    pub fn finish_open(&mut self, ticket: &OpenTicket, verdicts: &mut [Verdict], now_ms: u64) {
-        todo!("{now_ms} {ticket:?} {verdicts:?}")
-    }
-}
-
-impl CryptoAuth {
-    fn replace_round(&mut self, may_return: bool) {
-        todo!("{may_return}")
-    }
-    fn start_round(&mut self) {
-        todo!()
+    pub(super) fn has_her_temp(&self, key: &PublicKey) -> bool {
+        self.her_temp
+            .as_ref()
+            .is_some_and(|hers| hers.public == *key)
     }
 }

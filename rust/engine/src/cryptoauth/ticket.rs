@@ -157,3 +157,29 @@ fn classify(arena: &[u8], range: &Range<usize>) -> (Verdict, Sealed) {
     let range = range.start + DATA_HEADER_BYTES - TAG_BYTES..range.end;
     (Verdict::Opened { counter }, Sealed { range, counter })
 }
+
+/// Open one data packet in place, if its tag is right.
+pub(super) fn open_one(
+    kernel: Kernel,
+    key: &Key,
+    sender_is_initiator: bool,
+    counter: u32,
+    packet: &mut [u8],
+) -> Result<(), AuthError> {
+    let slot = if sender_is_initiator {
+        NonceSlot::Initiator
+    } else {
+        NonceSlot::Responder
+    };
+    let one = [Sealed {
+        range: DATA_HEADER_BYTES - TAG_BYTES..packet.len(),
+        counter,
+    }];
+    let mut genuine = [false];
+    open_batch(kernel, key, slot, packet, &one, &mut genuine);
+    if genuine[0] {
+        Ok(())
+    } else {
+        Err(AuthError::Decrypt)
+    }
+}
