@@ -19,7 +19,7 @@ from dexmesh.config.write import quote
 from dexmesh.errors import ConfigError, UsageError
 from dexmesh.wire.keys import PublicKey, encode_key
 
-_TO_COMMA = re.compile(rb"(?:[ \t\r\n]+|//[^\n]*|/\*.*?\*/)*(,)", re.DOTALL)
+_TO_COMMA = re.compile(rb"(?:[ \t\r\n]+|//[^\n]*|/\*.*?\*/)*+(,)", re.DOTALL)
 _REMARK_TO_END_OF_LINE = re.compile(rb"[ \t]*(?://[^\n]*|(?:/\*[^\n]*?\*/[ \t]*)+(?=\r?\n))")
 _BLANK_TO_END_OF_LINE = re.compile(rb"[ \t\r]*\n")
 _STEP = "    "
@@ -205,8 +205,12 @@ def _without(data: bytes, table: Table, doomed: list[Entry]) -> bytes:
         if entry not in doomed:
             last_kept = entry
             continue
-        comma = _TO_COMMA.match(data, entry.value.end)
-        end = comma.end() if comma else entry.value.end
+        end = entry.value.end
+        if comma := _TO_COMMA.match(data, end):
+            if data[end : comma.start(1)].strip():  # a remark before the comma stays
+                cuts.append(comma.span(1))
+            else:
+                end = comma.end()
         cuts.append(_whole_lines(data, entry.key.start, end))
     tail_is_gone = last_kept is not None and last_kept is not table.entries[-1]
     if tail_is_gone and last_kept and (comma := _TO_COMMA.match(data, last_kept.value.end)):
