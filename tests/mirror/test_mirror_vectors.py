@@ -118,7 +118,7 @@ def hear(session: Session, step: dict[str, Any], now: float) -> None:
         assert payload.hex() == step["fields"]["payload"]
 
 
-# Peers of the captures were driven by hand. In these scenarios they did what an implementation does.
+# Peers of the captures were driven by hand; in these scenarios they did what a node does.
 WELL_BEHAVED_PEERS = (
     "responder_login_auth",
     "responder_password_unnamed_user",
