@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from dexmesh.config.document import Document, Entry, Items, Node, Number, Table, Text
+from dexmesh.config.scanner import MAX_NOTES
 from dexmesh.errors import ConfigProblem
 
 DISABLED_PREFIX = b"_disabled_"  # how cjdns writes a key that is switched off
@@ -31,11 +32,13 @@ class Checker:
 
     def wrong(self, offset: int, message: str, hint: str = "") -> None:
         """Note a mistake: the configuration cannot be used."""
-        self.problems.append(self._source.problem(offset, message, hint))
+        if len(self.problems) < MAX_NOTES:
+            self.problems.append(self._source.problem(offset, message, hint))
 
     def warn(self, offset: int, message: str, hint: str = "") -> None:
         """Note something that works, but perhaps not as meant."""
-        self.warnings.append(self._source.problem(offset, message, hint))
+        if len(self.warnings) < MAX_NOTES:
+            self.warnings.append(self._source.problem(offset, message, hint))
 
     def line(self, offset: int) -> int:
         """The line of an offset, for messages that point at a second place."""

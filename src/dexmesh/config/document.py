@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Literal
 
 from dexmesh.errors import ConfigError, ConfigProblem
@@ -112,7 +112,7 @@ class Document:
     root: Table
     dialect: Dialect
     problems: tuple[ConfigProblem, ...] = ()
-    warnings: tuple[ConfigProblem, ...] = field(default=())
+    warnings: tuple[ConfigProblem, ...] = ()
 
     @property
     def version(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from dexmesh.config.scanner import MAX_NOTES
 from dexmesh.config.settings import (
     DEFAULT_PIPE,
     AdminSettings,
@@ -473,3 +474,10 @@ def test_passwords_of_any_bytes_survive() -> None:
     text = json.dumps(config(authorizedPasswords=[{"password": "HERE"}]))
     (entry,) = load(text.replace("HERE", r"\xff\x00~")).settings.authorized_passwords
     assert entry.password == b"\xff\x00~"
+
+
+def test_a_file_of_nothing_but_mistakes_is_judged_quickly() -> None:
+    began = time.process_time()
+    found = messages(config(authorizedPasswords=[""] * 200_000))
+    assert len(found) == MAX_NOTES
+    assert time.process_time() - began < 10.0
