@@ -13,7 +13,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
-from tests.mirror.cryptoauth import ESTABLISHED, Credential, Session, User, public_of
+from tests.mirror.cryptoauth import ESTABLISHED, Session
+from tests.mirror.toolbox import Credential, User, public_of
 
 ALICE = User(b"alice", b"alpha-password-0001")
 BOB = User(b"bob", b"beta-password-0002")

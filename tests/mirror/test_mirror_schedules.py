@@ -7,19 +7,15 @@ from collections.abc import Sequence
 
 import pytest
 
-from tests.mirror.cryptoauth import (
-    ESTABLISHED,
-    INIT,
-    LAST_COUNTER,
+from tests.mirror.cryptoauth import ESTABLISHED, INIT, LAST_COUNTER, Session, Verdict
+from tests.mirror.schedules import Duel, MirrorPlayer, Player, Setting
+from tests.mirror.toolbox import (
     LowOrderKeyError,
     ReplayWindow,
-    Session,
-    Verdict,
     handshake_key,
     public_of,
     seal,
 )
-from tests.mirror.schedules import Duel, MirrorPlayer, Player, Setting
 
 SEEDS = range(120)
 STEPS = 150

@@ -10,8 +10,9 @@ import pytest
 from dexmesh.wire.address import parse_address
 from dexmesh.wire.control import AuthenticationFailure, ErrorFrame, decode_control
 from dexmesh.wire.headers import SWITCH_HEADER_BYTES
-from tests.mirror import cryptoauth
-from tests.mirror.cryptoauth import Credential, ReplayWindow, Session, User, Verdict
+from tests.mirror import toolbox
+from tests.mirror.cryptoauth import ESTABLISHED, Session, Verdict
+from tests.mirror.toolbox import Credential, ReplayWindow, User
 from tests.vectors.loading import load, names
 
 VECTORS = load("cryptoauth.json")
@@ -98,7 +99,7 @@ def test_the_mirror_plays_the_reference(scenario: dict[str, Any]) -> None:
 def send_what_the_capture_left_out(session: Session, then: dict[str, Any], now: float) -> None:
     """Data the reference sent during a wait: its counter shows how many packets."""
     counter = then.get("reference_state_before") or 0
-    if session.state != cryptoauth.ESTABLISHED:
+    if session.state != ESTABLISHED:
         return
     while session.next < counter:
         session.send(b"left out", now, Scripted({}))
@@ -180,11 +181,11 @@ def build(fields: dict[str, Any], sender: bytes) -> bytes:
     word = fields["nonce"].to_bytes(4, "big")
     if fields["kind"] == "DATA":
         secret = bytes.fromhex(fields["session_secret"])
-        nonce = cryptoauth.data_nonce(fields["nonce"], fields["sender_is_initiator"])
-        return bytes(word + cryptoauth.seal(secret, nonce, payload))
+        nonce = toolbox.data_nonce(fields["nonce"], fields["sender_is_initiator"])
+        return bytes(word + toolbox.seal(secret, nonce, payload))
     nonce = bytes.fromhex(fields["handshake_nonce"])
-    temp_public = cryptoauth.public_of(bytes.fromhex(fields["sender_temp_private"]))
-    sealed = cryptoauth.seal(bytes.fromhex(fields["box_secret"]), nonce, temp_public + payload)
+    temp_public = toolbox.public_of(bytes.fromhex(fields["sender_temp_private"]))
+    sealed = toolbox.seal(bytes.fromhex(fields["box_secret"]), nonce, temp_public + payload)
     return bytes(word + bytes.fromhex(fields["auth"]) + nonce + sender + sealed)
 
 
@@ -240,16 +241,16 @@ def test_shared_secrets_with_and_without_password() -> None:
     for case in PRIMITIVES["shared_secret"]:
         private, public = bytes.fromhex(case["private"]), bytes.fromhex(case["public"])
         secret = Credential(case["password"].encode()).secret
-        assert cryptoauth.handshake_key(private, public, None).hex() == case["without_password"]
-        assert cryptoauth.handshake_key(private, public, secret).hex() == case["with_password"]
+        assert toolbox.handshake_key(private, public, None).hex() == case["without_password"]
+        assert toolbox.handshake_key(private, public, secret).hex() == case["with_password"]
 
 
 def test_sealing_and_nonces() -> None:
     for case in PRIMITIVES["box"]:
         key, nonce = bytes.fromhex(case["secret"]), bytes.fromhex(case["nonce"])
-        assert cryptoauth.seal(key, nonce, bytes.fromhex(case["plain"])).hex() == case["boxed"]
+        assert toolbox.seal(key, nonce, bytes.fromhex(case["plain"])).hex() == case["boxed"]
     for case in PRIMITIVES["data_nonce"]:
-        made = cryptoauth.data_nonce(case["counter"], case["sender_is_initiator"])
+        made = toolbox.data_nonce(case["counter"], case["sender_is_initiator"])
         assert made.hex() == case["nonce24"]
 
 
