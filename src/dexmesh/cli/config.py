@@ -27,7 +27,9 @@ from dexmesh.errors import ConfigError, ConfigProblem
 from dexmesh.wire.address import format_address, format_padded
 from dexmesh.wire.keys import encode_key
 
-app = typer.Typer(no_args_is_help=True, help="Make, check and tidy a cjdroute.conf.", epilog=EXIT_HELP)
+app = typer.Typer(
+    no_args_is_help=True, help="Make, check and tidy a cjdroute.conf.", epilog=EXIT_HELP
+)
 
 FileArgument = Annotated[Path, typer.Argument(help="The file; - reads standard input.")]
 
@@ -41,7 +43,9 @@ def new(
         Path | None,
         typer.Argument(help="Where to write it; - prints it (default: where `dexmesh up` looks)."),
     ] = None,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace an existing file.")] = False,
+    overwrite: Annotated[
+        bool, typer.Option("--overwrite", help="Replace an existing file.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> None:
     """Write a new configuration: random key, password and port, readable by its owner only."""
@@ -81,17 +85,23 @@ def check(
     warnings = list(loaded.warnings)
     if path != Path("-") and is_exposed(path):
         hint = f"chmod 600 {path}"
-        warnings.append(ConfigProblem(str(path), 0, 0, "others can read this file and its keys", hint))
+        warnings.append(
+            ConfigProblem(str(path), 0, 0, "others can read this file and its keys", hint)
+        )
     if as_json:
         described = describe(loaded.settings, show_secrets=show_secrets)
-        print_json({"ok": True, **described, "warnings": [_problem(warning) for warning in warnings]})
+        print_json(
+            {"ok": True, **described, "warnings": [_problem(warning) for warning in warnings]}
+        )
         return
     for warning in warnings:
         note(f"warning: {warning}")
     settings = loaded.settings
     peers = sum(len(interface.connect_to) for interface in settings.udp_interfaces)
-    say(f"{path}: good. Node {format_address(settings.address)}, {peers} peers to call, "
-        f"{len(settings.authorized_passwords)} passwords to be called with.")
+    say(
+        f"{path}: good. Node {format_address(settings.address)}, {peers} peers to call, "
+        f"{len(settings.authorized_passwords)} passwords to be called with."
+    )
 
 
 @app.command("clean", epilog="Example: dexmesh config clean old.conf > new.conf. " + EXIT_HELP)
@@ -137,7 +147,11 @@ def _describe_udp(interface: UdpInterfaceSettings) -> dict[str, object]:
     return {
         "bind": f"{interface.bind_host}:{interface.bind_port}",
         "connectTo": [
-            {"endpoint": peer.endpoint, "publicKey": encode_key(peer.public_key), "name": peer.peer_name}
+            {
+                "endpoint": peer.endpoint,
+                "publicKey": encode_key(peer.public_key),
+                "name": peer.peer_name,
+            }
             for peer in interface.connect_to
         ],
     }

@@ -71,7 +71,9 @@ class Demo:
     # --- steps ------------------------------------------------------------------------------
 
     def _build(self) -> None:
-        self.say("[b]1. Three machines[/b]: a, r and b. Cables a–r and r–b; a and b have no other network.")
+        self.say(
+            "[b]1. Three machines[/b]: a, r and b. Cables a–r and r–b; a and b have no other network."
+        )
         a, r, b = (self.lab.machine(name) for name in "arb")
         self.lab.cable(a, r)
         self.lab.cable(r, b)
@@ -81,7 +83,9 @@ class Demo:
         self.say("   a cannot reach b over IPv4: ping 10.99.2.2 fails, as it should.")
 
     def _configure(self) -> None:
-        self.say("\n[b]2. A configuration each[/b]: `dexmesh config new` draws key, password and port.")
+        self.say(
+            "\n[b]2. A configuration each[/b]: `dexmesh config new` draws key, password and port."
+        )
         for name, machine in self.lab.machines.items():
             config = machine.folder / "cjdroute.conf"
             self._dexmesh(machine, "config", "new", str(config))
@@ -92,7 +96,9 @@ class Demo:
 
     def _introduce(self, caller: str, underlay: str, called: str) -> None:
         node, other = self.nodes[caller], self.nodes[called]
-        self.say(f"   {caller} is told how to call {called}: `dexmesh peer add {underlay}:{other.port} …`")
+        self.say(
+            f"   {caller} is told how to call {called}: `dexmesh peer add {underlay}:{other.port} …`"
+        )
         self._dexmesh(
             node.machine,
             *("peer", "add", f"{underlay}:{other.port}", "--key", other.key),
@@ -105,7 +111,8 @@ class Demo:
         self.say("\n[b]3. `dexmesh up` on each machine[/b]")
         for name, node in self.nodes.items():
             node.machine.start(
-                [sys.executable, "-m", "dexmesh", "up", "--config", str(node.config)], log="node.log"
+                [sys.executable, "-m", "dexmesh", "up", "--config", str(node.config)],
+                log="node.log",
             )
             took = self._timed(
                 lambda node=node: self._dexmesh(  # type: ignore[misc]
@@ -119,11 +126,15 @@ class Demo:
         relay = self.nodes["r"]
 
         def linked() -> bool:
-            peers = json.loads(self._dexmesh(relay.machine, "peers", "--json", "--config", str(relay.config)))
+            peers = json.loads(
+                self._dexmesh(relay.machine, "peers", "--json", "--config", str(relay.config))
+            )
             return sum(peer["state"] == "ESTABLISHED" for peer in peers["peers"]) == 2
 
         wait_until(linked, LINK_WAIT_S, "both links of r")
-        for line in self._dexmesh(relay.machine, "peers", "--config", str(relay.config)).splitlines():
+        for line in self._dexmesh(
+            relay.machine, "peers", "--config", str(relay.config)
+        ).splitlines():
             self.say("   " + line.replace("[", r"\["))
 
     def _ping(self) -> None:
@@ -132,7 +143,9 @@ class Demo:
         machine = self.nodes["a"].machine
         took = self._timed(
             lambda: wait_until(
-                lambda: machine.run(["ping", "-c", "1", "-W", "1", target], check=False).returncode == 0,
+                lambda: (
+                    machine.run(["ping", "-c", "1", "-W", "1", target], check=False).returncode == 0
+                ),
                 LINK_WAIT_S,
                 "the first reply from b",
             )
@@ -146,18 +159,47 @@ class Demo:
 
     def _fetch_file(self) -> None:
         a, b = self.nodes["a"], self.nodes["b"]
-        self.say(f"\n[b]6. A file of {FILE_BYTES // 10**6} MB[/b] over HTTP from b to a (python3 -m http.server, curl)")
+        self.say(
+            f"\n[b]6. A file of {FILE_BYTES // 10**6} MB[/b] over HTTP from b to a (python3 -m http.server, curl)"
+        )
         served = b.machine.folder / "www"
         served.mkdir()
         wanted = _make_file(served / "file.bin", FILE_BYTES)
         b.machine.start(
-            [sys.executable, "-m", "http.server", str(HTTP_PORT), "--bind", b.address, "-d", str(served)],
+            [
+                sys.executable,
+                "-m",
+                "http.server",
+                str(HTTP_PORT),
+                "--bind",
+                b.address,
+                "-d",
+                str(served),
+            ],
             log="http.log",
         )
         got = a.machine.folder / "file.bin"
         url = f"http://[{b.address}]:{HTTP_PORT}/file.bin"
-        fetch = ["curl", "--silent", "--show-error", "--fail", "--retry", "10", "--retry-connrefused"]
-        fetch += ["--retry-delay", "1", "--max-time", "300", "-o", str(got), "-w", "%{speed_download}", url]
+        fetch = [
+            "curl",
+            "--silent",
+            "--show-error",
+            "--fail",
+            "--retry",
+            "10",
+            "--retry-connrefused",
+        ]
+        fetch += [
+            "--retry-delay",
+            "1",
+            "--max-time",
+            "300",
+            "-o",
+            str(got),
+            "-w",
+            "%{speed_download}",
+            url,
+        ]
         rate = float(a.machine.run(fetch, timeout_s=330).stdout)
         found = _hash_file(got)
         if found != wanted:
@@ -168,7 +210,9 @@ class Demo:
 
     def _send_mail(self) -> None:
         if os.environ.get("DEXMESH_USERNS"):
-            self.say("\n[b]7. A mail[/b] is left out: OpenSMTPD needs several users, so it needs real root.")
+            self.say(
+                "\n[b]7. A mail[/b] is left out: OpenSMTPD needs several users, so it needs real root."
+            )
             self.facts["mail"] = "left out: not root"
             return
         a, b = self.nodes["a"], self.nodes["b"]
@@ -190,7 +234,9 @@ class Demo:
     def _deliver(self, a: Node, b: Node, mailrc: Path, receiver: str) -> None:
         send = ["s-nail", "-:/", "-s", "Hello over the mesh", receiver]
         a.machine.run(
-            send, stdin="No server stood between us.\n", env={"MAILRC": str(mailrc), "NAIL_EXTRA_RC": str(mailrc)}
+            send,
+            stdin="No server stood between us.\n",
+            env={"MAILRC": str(mailrc), "NAIL_EXTRA_RC": str(mailrc)},
         )
 
         def arrived() -> bool:
@@ -200,7 +246,9 @@ class Demo:
         try:
             wait_until(arrived, MAIL_WAIT_S, "the mail")
         except HostError as error:
-            raise HostError(f"{error}\na: {a.machine.log('smtpd.log')}\nb: {b.machine.log('smtpd.log')}") from None
+            raise HostError(
+                f"{error}\na: {a.machine.log('smtpd.log')}\nb: {b.machine.log('smtpd.log')}"
+            ) from None
 
     # --- helpers ----------------------------------------------------------------------------
 
@@ -208,7 +256,9 @@ class Demo:
         return machine.run([sys.executable, "-m", "dexmesh", *arguments], stdin=stdin).stdout
 
     def _read_node(self, machine: Machine, config: Path) -> Node:
-        shown = json.loads(self._dexmesh(machine, "config", "check", "--json", "--show-secrets", str(config)))
+        shown = json.loads(
+            self._dexmesh(machine, "config", "check", "--json", "--show-secrets", str(config))
+        )
         credential = shown["authorizedPasswords"][0]
         return Node(
             machine=machine,

@@ -25,7 +25,9 @@ from dexmesh.errors import HostError
 USER = "stuart"  # every machine has this person
 USER_ID = 6800
 _WAIT_STEP_S = 0.05
-_HOLDER = "unshare --fork --pid --mount-proc --net --mount --uts --kill-child --propagation private --"
+_HOLDER = (
+    "unshare --fork --pid --mount-proc --net --mount --uts --kill-child --propagation private --"
+)
 
 # What a fresh machine does before anything runs in it. $1 is its name, $2 its folder.
 _BOOT = r"""
@@ -69,7 +71,9 @@ class Machine:
         etc.mkdir(parents=True)
         passwd = Path("/etc/passwd").read_text(encoding="utf-8")
         group = Path("/etc/group").read_text(encoding="utf-8")
-        (etc / "passwd").write_text(passwd + f"{USER}:x:{USER_ID}:{USER_ID}::/home/{USER}:/bin/sh\n")
+        (etc / "passwd").write_text(
+            passwd + f"{USER}:x:{USER_ID}:{USER_ID}::/home/{USER}:/bin/sh\n"
+        )
         (etc / "group").write_text(group + f"{USER}:x:{USER_ID}:\n")
         (etc / "hosts").write_text(f"127.0.0.1 localhost\n127.0.1.1 {self.name}\n::1 localhost\n")
         (etc / "resolv.conf").write_text("# no name server: the mesh needs none\n")
@@ -198,7 +202,10 @@ class Lab:
             + ["peer", "name", names[1], "netns", str(right.pid)]
         )
         for number, (machine, device) in enumerate(zip((left, right), names, strict=True), start=1):
-            for address in (f"10.99.{self._cables}.{number}/24", f"fd99:{self._cables}::{number}/64"):
+            for address in (
+                f"10.99.{self._cables}.{number}/24",
+                f"fd99:{self._cables}::{number}/64",
+            ):
                 extra = ["nodad"] if ":" in address else []
                 machine.run(["ip", "addr", "add", address, "dev", device, *extra])
             machine.set_link(device, is_up=True)
@@ -206,7 +213,11 @@ class Lab:
 
     @staticmethod
     def _require_tools() -> None:
-        for program, package in (("unshare", "util-linux"), ("nsenter", "util-linux"), ("ip", "iproute2")):
+        for program, package in (
+            ("unshare", "util-linux"),
+            ("nsenter", "util-linux"),
+            ("ip", "iproute2"),
+        ):
             if shutil.which(program) is None:
                 raise HostError(f"{program} is missing", f"apt-get install {package}")
         if os.geteuid() != 0:

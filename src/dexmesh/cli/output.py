@@ -137,7 +137,9 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
                 code=Exit.CONFIG,
             )
         except UnknownFunctionError as error:
-            fail(str(error), "this node does not offer that; it may be an older program", Exit.FAILED)
+            fail(
+                str(error), "this node does not offer that; it may be an older program", Exit.FAILED
+            )
         except AdminError as error:
             fail(f"the node said: {error.wire_text}", error.hint, exit_code_of(error))
         except DexmeshError as error:

@@ -16,7 +16,12 @@ from typing import TextIO
 from dexmesh.config.settings import LoggingSettings
 
 _STANDARD = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime", "taskName"}
-_LEVELS = {"debug": logging.DEBUG, "info": logging.INFO, "warning": logging.WARNING, "error": logging.ERROR}
+_LEVELS = {
+    "debug": logging.DEBUG,
+    "info": logging.INFO,
+    "warning": logging.WARNING,
+    "error": logging.ERROR,
+}
 _NAMES = {"WARNING": "WARN"}
 
 
@@ -31,7 +36,9 @@ class TextFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One line (more only with a traceback)."""
         level = _NAMES.get(record.levelname, record.levelname)
-        parts = [f"{record.created:.0f} {level} {record.filename}:{record.lineno} {record.getMessage()}"]
+        parts = [
+            f"{record.created:.0f} {level} {record.filename}:{record.lineno} {record.getMessage()}"
+        ]
         parts += [f"{name}={_quoted(value)}" for name, value in fields_of(record).items()]
         line = " ".join(parts)
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
@@ -66,5 +73,7 @@ def set_up_logging(settings: LoggingSettings, stream: TextIO | None = None) -> N
 
 def _quoted(value: object) -> str:
     text = str(value)
-    needs_quotes = not text or any(character in ' "=' or not character.isprintable() for character in text)
+    needs_quotes = not text or any(
+        character in ' "=' or not character.isprintable() for character in text
+    )
     return json.dumps(text, ensure_ascii=True) if needs_quotes else text

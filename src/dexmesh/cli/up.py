@@ -1,0 +1,75 @@
+"""`dexmesh up`: be on the mesh.
+
+Place     cli/main.py -> here -> host/daemon.py; cli/panel.py draws on a terminal
+Spec      docs/protocol/09 §5 (what is decided when something is wrong)
+Keeps     every mistake in the configuration is said before anything starts
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from dexmesh.cli.config import load_file
+from dexmesh.cli.output import Exit, fail, note, reports_errors
+from dexmesh.cli.panel import Panel
+from dexmesh.cli.places import ConfigOption, find_config, new_config_path
+from dexmesh.cli.running import is_running
+from dexmesh.config.files import is_exposed, write_secret_file
+from dexmesh.config.generate import generate
+from dexmesh.config.settings import Settings
+from dexmesh.engine.keys import public_key_of
+
+
+@reports_errors
+def up(
+    config: ConfigOption = None,
+    plain: Annotated[
+        bool, typer.Option("--plain", help="Log lines instead of the panel, even on a terminal.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Log lines as JSON, no panel.")] = False,
+) -> None:
+    """Start the node in the foreground: a live panel on a terminal, log lines elsewhere."""
+    path = find_config(config)
+    if path is None or (config is None and not path.exists()):
+        path = _first_configuration()
+    loaded = load_file(path)
+    for warning in loaded.warnings:
+        note(f"warning: {warning}")
+    if path != Path("-") and is_exposed(path):
+        note(f"warning: others can read {path} and the keys in it; run: chmod 600 {path}")
+    settings = _with_format(loaded.settings, as_json)
+    if is_running(settings.admin):
+        fail(
+            f"a node is running already: it answers on {settings.admin.host}:{settings.admin.port}",
+            "`dexmesh status` asks it; another `admin.bind` lets two nodes run side by side",
+        )
+    from dexmesh.host.daemon import RunOptions, run
+
+    panel = None if plain or as_json or not sys.stdout.isatty() else Panel()
+    raise SystemExit(run(settings, RunOptions(foreground=True, watcher=panel)))
+
+
+def _first_configuration() -> Path:
+    """The first start: one command is enough to be on the mesh."""
+    path = new_config_path(None)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        write_secret_file(path, generate(os.urandom, public_key_of))
+    except PermissionError:
+        fail(f"cannot write {path}", "name another place with --config", Exit.PERMISSION)
+    note(f"made a configuration for this node: {path}")
+    note("it calls nobody yet: `dexmesh peer add` tells it whom to call")
+    return path
+
+
+def _with_format(settings: Settings, as_json: bool) -> Settings:
+    if not as_json:
+        return settings
+    from dataclasses import replace
+
+    return replace(settings, logging=replace(settings.logging, format="json"))
