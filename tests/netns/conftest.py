@@ -1,0 +1,125 @@
+"""Small machines with real nodes in them, for every test that needs TUN, sockets and namespaces."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dexmesh.cli.lab import Lab, Machine, wait_until
+
+PORT = 5000
+
+
+@dataclass(slots=True)
+class RunningNode:
+    """A node of ours in a machine: how to start it, stop it and ask it."""
+
+    machine: Machine
+    config: Path
+    address: str
+    key: str
+    password: str
+    login: str
+
+    def dexmesh(self, *arguments: str, check: bool = True, stdin: str | None = None) -> str:
+        """Run a `dexmesh` command in the machine."""
+        argv = [sys.executable, "-m", "dexmesh", *arguments, "--config", str(self.config)]
+        return self.machine.run(argv, check=check, stdin=stdin).stdout
+
+    def start(self, env: dict[str, str] | None = None) -> int:
+        """Start the node and wait until its address can be used; returns its pid on the host."""
+        process = self.machine.start(
+            [sys.executable, "-m", "dexmesh", "up", "--config", str(self.config)],
+            log="node.log",
+            env=env,
+        )
+        try:
+            self.dexmesh("wait-online", "--timeout", "20")
+        except Exception as error:
+            raise AssertionError(f"{error}\n{self.machine.log('node.log')}") from error
+        return process.pid
+
+    def stop(self, signal: str = "TERM") -> None:
+        """End the node and wait until it is gone."""
+        self.machine.run(["pkill", f"-{signal}", "-f", "dexmesh up"], check=False)
+        wait_until(
+            lambda: self.machine.run(["pgrep", "-f", "dexmesh up"], check=False).returncode != 0,
+            10,
+            "the node to end",
+        )
+
+    def peers(self) -> list[dict[str, object]]:
+        """What `dexmesh peers --json` says."""
+        found: list[dict[str, object]] = json.loads(self.dexmesh("peers", "--json"))["peers"]
+        return found
+
+    def is_linked(self, count: int = 1) -> bool:
+        """Whether that many links are established."""
+        return sum(peer["state"] == "ESTABLISHED" for peer in self.peers()) >= count
+
+    def reaches(self, other: RunningNode, wait_s: int = 1) -> bool:
+        """Whether one ICMP ping gets an answer."""
+        argv = ["ping", "-c", "1", "-W", str(wait_s), other.address]
+        return self.machine.run(argv, check=False).returncode == 0
+
+
+class World:
+    """Machines by name, each with a configuration of ours bound to port 5000."""
+
+    def __init__(self, lab: Lab) -> None:
+        self.lab = lab
+        self.nodes: dict[str, RunningNode] = {}
+
+    def node(self, name: str) -> RunningNode:
+        """A machine with a fresh configuration; nothing is started."""
+        machine = self.lab.machine(name)
+        config = machine.folder / "cjdroute.conf"
+        dexmesh = [sys.executable, "-m", "dexmesh"]
+        machine.run([*dexmesh, "config", "new", str(config)])
+        described = machine.run([*dexmesh, "config", "check", "--json", "--show-secrets", str(config)])
+        facts = json.loads(described.stdout)
+        text = config.read_text().replace(f":{facts['udp_ports'][0]}", f":{PORT}")
+        config.write_text(text)
+        credential = facts["authorizedPasswords"][0]
+        node = RunningNode(
+            machine,
+            config,
+            facts["address"],
+            facts["public_key"],
+            credential["password"],
+            credential["user"],
+        )
+        self.nodes[name] = node
+        return node
+
+    def join(self, caller: RunningNode, called: RunningNode, *, ipv6: bool = False) -> str:
+        """A cable, and the caller's configuration says how to call; returns the endpoint called."""
+        _, host = self.lab.cable(caller.machine, called.machine)
+        if ipv6:
+            host = f"[fd99:{host.split('.')[2]}::2]"
+        endpoint = f"{host}:{PORT}"
+        self.tell(caller, called, endpoint)
+        return endpoint
+
+    def tell(self, caller: RunningNode, called: RunningNode, endpoint: str) -> None:
+        """Write the called node into the caller's configuration."""
+        caller.dexmesh(
+            *("peer", "add", endpoint, "--key", called.key, "--login", called.login),
+            *("--name", called.machine.name, "--password-stdin", "--no-live"),
+            stdin=called.password + "\n",
+        )
+
+
+@pytest.fixture
+def world() -> Iterator[World]:
+    """An empty world; everything in it is gone after the test."""
+    if os.geteuid() != 0:
+        pytest.fail("needs root or a user namespace: run `make test`, which finds a way")
+    with Lab("dexmesh-test") as lab:
+        yield World(lab)
