@@ -82,7 +82,9 @@ class World:
         config = machine.folder / "cjdroute.conf"
         dexmesh = [sys.executable, "-m", "dexmesh"]
         machine.run([*dexmesh, "config", "new", str(config)])
-        described = machine.run([*dexmesh, "config", "check", "--json", "--show-secrets", str(config)])
+        described = machine.run(
+            [*dexmesh, "config", "check", "--json", "--show-secrets", str(config)]
+        )
         facts = json.loads(described.stdout)
         text = config.read_text().replace(f":{facts['udp_ports'][0]}", f":{PORT}")
         config.write_text(text)

@@ -159,9 +159,7 @@ class Demo:
 
     def _fetch_file(self) -> None:
         a, b = self.nodes["a"], self.nodes["b"]
-        self.say(
-            f"\n[b]6. A file of {FILE_BYTES // 10**6} MB[/b] over HTTP from b to a (python3 -m http.server, curl)"
-        )
+        self.say(f"\n[b]6. A file of {FILE_BYTES // 10**6} MB[/b] over HTTP from b to a")
         served = b.machine.folder / "www"
         served.mkdir()
         wanted = _make_file(served / "file.bin", FILE_BYTES)

@@ -197,10 +197,9 @@ class Lab:
         """
         self._cables += 1
         names = f"to-{right.name}", f"to-{left.name}"
-        run_on_host(
-            ["ip", "link", "add", names[0], "netns", str(left.pid), "type", "veth"]
-            + ["peer", "name", names[1], "netns", str(right.pid)]
-        )
+        left_end = [names[0], "netns", str(left.pid)]
+        right_end = [names[1], "netns", str(right.pid)]
+        run_on_host(["ip", "link", "add", *left_end, "type", "veth", "peer", "name", *right_end])
         for number, (machine, device) in enumerate(zip((left, right), names, strict=True), start=1):
             for address in (
                 f"10.99.{self._cables}.{number}/24",

@@ -15,8 +15,16 @@ from typing import Annotated
 import typer
 
 from dexmesh.cli.connection import Connection, connect
-from dexmesh.cli.output import EXIT_HELP, NoNodeError, fail, note, print_json, print_table
-from dexmesh.cli.output import reports_errors, say
+from dexmesh.cli.output import (
+    EXIT_HELP,
+    NoNodeError,
+    fail,
+    note,
+    print_json,
+    print_table,
+    reports_errors,
+    say,
+)
 from dexmesh.cli.places import ConfigOption, JsonOption, find_config
 from dexmesh.config.edit import NewPeer, add_peer, remove_peer
 from dexmesh.config.files import read_config_file, write_secret_file

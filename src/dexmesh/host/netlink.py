@@ -95,7 +95,8 @@ class NetworkWatch:
             self._timer = None
 
     def _handle_readable(self) -> None:
-        assert self._socket is not None
+        if self._socket is None:
+            return
         relevant = False
         try:
             for _ in range(64):
