@@ -44,11 +44,11 @@ pub fn seal_batch(
         let messages = prepare(slot, arena, boxes, verdicts, &mut messages);
         stream::process(kernel, Direction::Seal, key, arena, messages);
         for ((one, verdict), message) in boxes.iter().zip(verdicts).zip(messages) {
-            if let (true, Some(tag)) = (
-                *verdict,
-                arena.get_mut(one.range.start..one.range.start + TAG_BYTES),
-            ) {
-                tag.copy_from_slice(&message.tag);
+            let tag = arena
+                .get_mut(one.range.clone())
+                .and_then(|bytes| bytes.first_chunk_mut());
+            if let (true, Some(tag)) = (*verdict, tag) {
+                *tag = message.tag;
             }
         }
     }

@@ -7,6 +7,9 @@
 
 pub mod batch;
 pub mod keys;
+mod lanes;
+#[cfg(target_arch = "x86_64")]
+mod lanes_x86;
 mod poly1305;
 pub mod random;
 mod salsa20;

@@ -5,10 +5,10 @@
 //! Keeps     no branch and no index depends on a secret
 //! Not here  comparing tags (stream.rs)
 
+use super::lanes::Lanes;
 use super::secretbox::Tag;
 
 const BITS_26: u64 = (1 << 26) - 1;
-const BITS_32: u64 = (1 << 32) - 1;
 const BITS_42: u64 = (1 << 42) - 1;
 const BITS_44: u64 = (1 << 44) - 1;
 
@@ -30,20 +30,21 @@ pub(super) fn tag(key: &OneTimeKey, message: &[u8]) -> Tag {
     accumulator.finish(key)
 }
 
-/// The tags of N messages. What their lengths have in common is computed side by side, the rest one by one.
+/// The tags of `L::LONGS` messages. What their lengths have in common is computed side by side, the rest one by one.
 #[inline(always)]
-pub(super) fn tags<const N: usize>(keys: &[OneTimeKey; N], messages: &[&[u8]; N]) -> [Tag; N] {
+pub(super) fn tags<L: Lanes>(lanes: L, keys: &[OneTimeKey], messages: &[&[u8]], tags: &mut [Tag]) {
     let common = messages
         .iter()
         .map(|message| message.len() / 16)
         .min()
         .unwrap_or(0);
-    let accumulators = side_by_side(keys, messages, common);
-    core::array::from_fn(|lane| {
-        let mut accumulator = accumulators[lane];
-        accumulator.update(&messages[lane][common * 16..]);
-        accumulator.finish(&keys[lane])
-    })
+    let h = side_by_side(lanes, keys, messages, common).map(|limb| lanes.each_long(limb));
+    for (lane, ((tag, key), message)) in tags.iter_mut().zip(keys).zip(messages).enumerate() {
+        let mut accumulator = Accumulator::new(key);
+        accumulator.h = joined(h.map(|limb| limb[lane]));
+        accumulator.update(message.get(common * 16..).unwrap_or_default());
+        *tag = accumulator.finish(key);
+    }
 }
 
 #[inline(always)]
@@ -143,69 +144,87 @@ impl Accumulator {
     }
 }
 
-/// Five limbs of 26 bits, of N messages.
-type Limbs<const N: usize> = [[u64; N]; 5];
+/// Five limbs of 26 bits, of several messages.
+type Limbs<L> = [<L as Lanes>::Longs; 5];
 
 #[inline(always)]
-fn side_by_side<const N: usize>(
-    keys: &[OneTimeKey; N],
-    messages: &[&[u8]; N],
+fn side_by_side<L: Lanes>(
+    lanes: L,
+    keys: &[OneTimeKey],
+    messages: &[&[u8]],
     blocks: usize,
-) -> [Accumulator; N] {
-    let r = limbs_26(core::array::from_fn(|lane| clamped(&keys[lane])), 0);
-    let mut h = [[0; N]; 5];
-    let messages: [&[[u8; 16]]; N] = core::array::from_fn(|lane| messages[lane].as_chunks().0);
-    for index in 0..blocks {
-        let block = core::array::from_fn(|lane| messages[lane].get(index).map_or([0; 2], halves));
-        h = absorb(&h, &limbs_26(block, 1 << 24), &r);
+) -> Limbs<L> {
+    let key = |lane: usize| keys.get(lane).map_or([0; 2], clamped);
+    let r = limbs_26(
+        lanes,
+        [
+            lanes.longs(|lane| key(lane)[0]),
+            lanes.longs(|lane| key(lane)[1]),
+        ],
+        0,
+    );
+    let five = lanes.longs(|_| 5);
+    let s = r.map(|limb| lanes.product(limb, five));
+    let mut h = [lanes.longs(|_| 0); 5];
+    let mut texts = [&[][..]; 8];
+    for (text, message) in texts.iter_mut().zip(messages) {
+        *text = message.as_chunks().0;
     }
-    core::array::from_fn(|lane| Accumulator {
-        h: joined(h.map(|limb| limb[lane])),
-        r: limbs_44(clamped(&keys[lane])),
-    })
+    for index in 0..blocks {
+        let block = lanes.halves(|lane| {
+            texts[lane]
+                .get(index)
+                .map_or(0, |block| u128::from_le_bytes(*block))
+        });
+        let m = limbs_26(lanes, block, 1 << 24);
+        for (h, m) in h.iter_mut().zip(m) {
+            *h = lanes.add_longs(*h, m);
+        }
+        h = times(lanes, &h, &r, &s);
+    }
+    h
 }
 
 #[inline(always)]
-fn limbs_26<const N: usize>(halves: [[u64; 2]; N], high_bit: u64) -> Limbs<N> {
-    let low: [u64; N] = core::array::from_fn(|lane| halves[lane][0]);
-    let high: [u64; N] = core::array::from_fn(|lane| halves[lane][1]);
+fn limbs_26<L: Lanes>(lanes: L, [low, high]: [L::Longs; 2], high_bit: u64) -> Limbs<L> {
+    let mask = lanes.longs(|_| BITS_26);
+    let across = lanes.or(lanes.right(low, 52), lanes.left(high, 12));
     [
-        core::array::from_fn(|i| low[i] & BITS_26),
-        core::array::from_fn(|i| low[i] >> 26 & BITS_26),
-        core::array::from_fn(|i| (low[i] >> 52 | high[i] << 12) & BITS_26),
-        core::array::from_fn(|i| high[i] >> 14 & BITS_26),
-        core::array::from_fn(|i| high[i] >> 40 | high_bit),
+        lanes.and(low, mask),
+        lanes.and(lanes.right(low, 26), mask),
+        lanes.and(across, mask),
+        lanes.and(lanes.right(high, 14), mask),
+        lanes.or(lanes.right(high, 40), lanes.longs(|_| high_bit)),
     ]
 }
 
-/// (h + m) * r modulo 2^130 - 5, limbs a little above 26 bits.
+/// h * r modulo 2^130 - 5, limbs a little above 26 bits; s is 5 * r.
 #[inline(always)]
-fn absorb<const N: usize>(h: &Limbs<N>, m: &Limbs<N>, r: &Limbs<N>) -> Limbs<N> {
-    let h: Limbs<N> =
-        core::array::from_fn(|limb| core::array::from_fn(|i| h[limb][i] + m[limb][i]));
-    let s: Limbs<N> = core::array::from_fn(|limb| core::array::from_fn(|i| r[limb][i] * 5));
-    let mut d: Limbs<N> = core::array::from_fn(|k| {
-        let mut sum = [0; N];
-        for j in 0..5 {
-            let factor = if j <= k { &r[k - j] } else { &s[5 + k - j] };
-            sum = core::array::from_fn(|i| sum[i] + (h[j][i] & BITS_32) * (factor[i] & BITS_32));
+fn times<L: Lanes>(lanes: L, h: &Limbs<L>, r: &Limbs<L>, s: &Limbs<L>) -> Limbs<L> {
+    let mut d = *h;
+    for (k, sum) in d.iter_mut().enumerate() {
+        *sum = lanes.product(h[0], r[k]);
+        for j in 1..5 {
+            let factor = if j <= k { r[k - j] } else { s[5 + k - j] };
+            *sum = lanes.add_longs(*sum, lanes.product(h[j], factor));
         }
-        sum
-    });
-    carry(&mut d, 0, 1, 1);
-    carry(&mut d, 3, 4, 1);
-    carry(&mut d, 1, 2, 1);
-    carry(&mut d, 4, 0, 5);
-    carry(&mut d, 2, 3, 1);
-    carry(&mut d, 0, 1, 1);
-    carry(&mut d, 3, 4, 1);
+    }
+    carry(lanes, &mut d, 0, 1);
+    carry(lanes, &mut d, 3, 4);
+    carry(lanes, &mut d, 1, 2);
+    let over = lanes.right(d[4], 26);
+    d[4] = lanes.and(d[4], lanes.longs(|_| BITS_26));
+    d[0] = lanes.add_longs(d[0], lanes.add_longs(over, lanes.left(over, 2)));
+    carry(lanes, &mut d, 2, 3);
+    carry(lanes, &mut d, 0, 1);
+    carry(lanes, &mut d, 3, 4);
     d
 }
 
 #[inline(always)]
-fn carry<const N: usize>(d: &mut Limbs<N>, from: usize, to: usize, factor: u64) {
-    d[to] = core::array::from_fn(|i| d[to][i] + (d[from][i] >> 26) * factor);
-    d[from] = core::array::from_fn(|i| d[from][i] & BITS_26);
+fn carry<L: Lanes>(lanes: L, d: &mut Limbs<L>, from: usize, to: usize) {
+    d[to] = lanes.add_longs(d[to], lanes.right(d[from], 26));
+    d[from] = lanes.and(d[from], lanes.longs(|_| BITS_26));
 }
 
 /// Limbs of 26 bits (or a little more) as limbs of 44.

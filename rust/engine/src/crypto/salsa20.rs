@@ -1,14 +1,16 @@
 //! Run the Salsa20 permutation over several blocks side by side.
 //!
-//! A state holds word w of all N blocks next to each other, so that each step is one vector instruction.
+//! A state holds word w of all blocks next to each other, so that each step is one vector instruction.
 //!
 //! Place     stream.rs -> here
 //! Spec      docs/protocol/01, "Toolbox"; D. J. Bernstein, "The Salsa20 family of stream ciphers"
 //! Keeps     no branch and no index depends on a secret
 //! Not here  which blocks of which packets (stream.rs)
 
-/// Word w of N blocks, for all 16 words.
-pub(super) type State<const N: usize> = [[u32; N]; 16];
+use super::lanes::Lanes;
+
+/// Word w of all blocks, for all 16 words.
+pub(super) type State<L> = [<L as Lanes>::Words; 16];
 
 /// The eight words of a key.
 pub(super) type KeyWords = [u32; 8];
@@ -29,71 +31,60 @@ pub(super) fn key_words(key: &[u8; 32]) -> KeyWords {
     words
 }
 
-/// The state for N blocks: a key and four input words (nonce and block number) each.
+/// The state of `L::WORDS` blocks: a key and four input words (nonce and block number) each.
 #[inline(always)]
-pub(super) fn state<const N: usize>(keys: &[[u32; N]; 8], input: &[[u32; N]; 4]) -> State<N> {
-    let mut state = [[0; N]; 16];
+pub(super) fn state<L: Lanes>(lanes: L, key: [L::Words; 8], input: [L::Words; 4]) -> State<L> {
+    let mut state = [lanes.words(|_| 0); 16];
     for (at, constant) in CONSTANT_AT.into_iter().zip(CONSTANTS) {
-        state[at] = [constant; N];
+        state[at] = lanes.words(|_| constant);
     }
-    for (at, words) in KEY_AT.into_iter().zip(keys) {
-        state[at] = *words;
+    for (at, words) in KEY_AT.into_iter().zip(key) {
+        state[at] = words;
     }
     for (at, words) in INPUT_AT.into_iter().zip(input) {
-        state[at] = *words;
+        state[at] = words;
     }
     state
 }
 
 /// The key stream blocks of a state, word by word.
 #[inline(always)]
-pub(super) fn core<const N: usize>(state: &State<N>) -> State<N> {
-    let mut mixed = *state;
-    rounds(&mut mixed);
+pub(super) fn expand<L: Lanes>(lanes: L, state: &State<L>) -> State<L> {
+    let mut mixed = rounds(lanes, *state);
     for (mixed, start) in mixed.iter_mut().zip(state) {
-        *mixed = add(mixed, start);
+        *mixed = lanes.add(*mixed, *start);
     }
     mixed
 }
 
-/// HSalsa20 of N keys and inputs: N keys again.
+/// HSalsa20 of keys and inputs: keys again.
 #[inline(always)]
-pub(super) fn hsalsa20<const N: usize>(state: &State<N>) -> [[u32; N]; 8] {
-    let mut mixed = *state;
-    rounds(&mut mixed);
+pub(super) fn hsalsa20<L: Lanes>(lanes: L, state: &State<L>) -> [L::Words; 8] {
+    let mixed = rounds(lanes, *state);
     let [a, b, c, d] = CONSTANT_AT;
     let [e, f, g, h] = INPUT_AT;
     [a, b, c, d, e, f, g, h].map(|at| mixed[at])
 }
 
 #[inline(always)]
-fn rounds<const N: usize>(s: &mut State<N>) {
+fn rounds<L: Lanes>(lanes: L, mut s: State<L>) -> State<L> {
     for _ in 0..10 {
-        quarter(s, 0, 4, 8, 12);
-        quarter(s, 5, 9, 13, 1);
-        quarter(s, 10, 14, 2, 6);
-        quarter(s, 15, 3, 7, 11);
-        quarter(s, 0, 1, 2, 3);
-        quarter(s, 5, 6, 7, 4);
-        quarter(s, 10, 11, 8, 9);
-        quarter(s, 15, 12, 13, 14);
+        quarter(lanes, &mut s, 0, 4, 8, 12);
+        quarter(lanes, &mut s, 5, 9, 13, 1);
+        quarter(lanes, &mut s, 10, 14, 2, 6);
+        quarter(lanes, &mut s, 15, 3, 7, 11);
+        quarter(lanes, &mut s, 0, 1, 2, 3);
+        quarter(lanes, &mut s, 5, 6, 7, 4);
+        quarter(lanes, &mut s, 10, 11, 8, 9);
+        quarter(lanes, &mut s, 15, 12, 13, 14);
     }
+    s
 }
 
 #[inline(always)]
-fn quarter<const N: usize>(s: &mut State<N>, a: usize, b: usize, c: usize, d: usize) {
-    s[b] = mix::<N, 7>(&s[b], &s[a], &s[d]);
-    s[c] = mix::<N, 9>(&s[c], &s[b], &s[a]);
-    s[d] = mix::<N, 13>(&s[d], &s[c], &s[b]);
-    s[a] = mix::<N, 18>(&s[a], &s[d], &s[c]);
-}
-
-#[inline(always)]
-fn mix<const N: usize, const BITS: u32>(x: &[u32; N], y: &[u32; N], z: &[u32; N]) -> [u32; N] {
-    core::array::from_fn(|i| x[i] ^ y[i].wrapping_add(z[i]).rotate_left(BITS))
-}
-
-#[inline(always)]
-fn add<const N: usize>(x: &[u32; N], y: &[u32; N]) -> [u32; N] {
-    core::array::from_fn(|i| x[i].wrapping_add(y[i]))
+fn quarter<L: Lanes>(lanes: L, s: &mut State<L>, a: usize, b: usize, c: usize, d: usize) {
+    s[b] = lanes.xor(s[b], lanes.rotate::<7, 25>(lanes.add(s[a], s[d])));
+    s[c] = lanes.xor(s[c], lanes.rotate::<9, 23>(lanes.add(s[b], s[a])));
+    s[d] = lanes.xor(s[d], lanes.rotate::<13, 19>(lanes.add(s[c], s[b])));
+    s[a] = lanes.xor(s[a], lanes.rotate::<18, 14>(lanes.add(s[d], s[c])));
 }

@@ -1,7 +1,7 @@
 //! Seal or open up to sixteen messages together: one key stream, shared by all of them.
 //!
 //! The first block of every message comes first, since its first half is the message's Poly1305 key; then the other
-//! blocks, message after message. N blocks are computed at a time, whoever they belong to.
+//! blocks, message after message. As many blocks as there are lanes are computed at a time, whoever they belong to.
 //!
 //! Place     batch.rs and secretbox.rs -> here -> salsa20.rs, poly1305.rs
 //! Spec      docs/protocol/01, "Toolbox"
@@ -10,11 +10,11 @@
 
 use core::ops::Range;
 
-use pulp::{Arch, Simd, WithSimd};
 use subtle::ConstantTimeEq;
 use zeroize::Zeroize;
 
 use super::keys::Key;
+use super::lanes::{Arrays, Block, Lanes};
 use super::poly1305::{self, OneTimeKey};
 use super::salsa20::{self, KeyWords};
 use super::secretbox::{Kernel, Tag};
@@ -73,10 +73,26 @@ pub(super) fn process(
         arena,
         messages,
     };
-    match kernel {
-        Kernel::Auto => Arch::new().dispatch(job),
-        Kernel::Portable => job.run::<4, 4>(),
+    #[cfg(target_arch = "x86_64")]
+    if kernel == Kernel::Auto {
+        match pulp::x86::Arch::new() {
+            pulp::x86::Arch::V4(token) => {
+                return token.vectorize(
+                    #[inline(always)]
+                    || job.run(token),
+                );
+            }
+            pulp::x86::Arch::V3(token) => {
+                return token.vectorize(
+                    #[inline(always)]
+                    || job.run(token),
+                );
+            }
+            _ => {}
+        }
     }
+    let _ = kernel; // elsewhere there is one kernel only
+    job.run(Arrays);
 }
 
 struct Job<'a> {
@@ -86,19 +102,6 @@ struct Job<'a> {
     messages: &'a mut [Message],
 }
 
-impl WithSimd for Job<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        match S::U32_LANES {
-            16 => self.run::<16, 8>(),
-            8 => self.run::<8, 4>(),
-            _ => self.run::<4, 4>(),
-        }
-    }
-}
-
 /// A block of the key stream: of which message, and its number there.
 #[derive(Clone, Copy, Default)]
 struct Place {
@@ -106,11 +109,9 @@ struct Place {
     block: usize,
 }
 
-type Block = [u8; BLOCK_BYTES];
-
 impl Job<'_> {
     #[inline(always)]
-    fn run<const N: usize, const M: usize>(self) {
+    fn run<L: Lanes>(self, lanes: L) {
         let Self {
             direction,
             key,
@@ -118,24 +119,22 @@ impl Job<'_> {
             messages,
         } = self;
         let count = messages.len().min(GROUP);
-        let mut keys = message_keys::<N>(key, &messages[..count]);
+        let mut keys = message_keys(lanes, key, &messages[..count]);
         let mut lengths = [0; GROUP];
         for (length, message) in lengths.iter_mut().zip(&*messages) {
             *length = arena.get(message.range.clone()).map_or(0, <[u8]>::len);
         }
         let mut places = Places::new(count, &lengths);
-        let mut head = [[0; BLOCK_BYTES]; GROUP];
+        let mut head = [[0; 64]; GROUP];
         let mut head_places = [Place::default(); GROUP];
         let mut filled = 0;
         for (blocks, run) in head
-            .as_chunks_mut::<N>()
-            .0
-            .iter_mut()
-            .zip(head_places.as_chunks_mut::<N>().0)
+            .chunks_exact_mut(L::WORDS)
+            .zip(head_places.chunks_exact_mut(L::WORDS))
         {
             if filled < count {
                 filled += places.take(run);
-                *blocks = key_stream(&keys, messages, run);
+                key_stream(lanes, &keys, messages, run, blocks);
             }
         }
         let mut one_time_keys = [OneTimeKey::default(); GROUP];
@@ -144,7 +143,7 @@ impl Job<'_> {
         }
         if direction == Direction::Open {
             let mut tags = [Tag::default(); GROUP];
-            authenticate::<M>(&one_time_keys, arena, &messages[..count], &mut tags);
+            authenticate(lanes, &one_time_keys, arena, &messages[..count], &mut tags);
             for (message, tag) in messages.iter_mut().zip(&tags) {
                 message.genuine = message.tag.ct_eq(tag).into();
             }
@@ -155,14 +154,16 @@ impl Job<'_> {
                 apply(arena, &messages[place.message], place.block, block);
             }
         }
+        let mut run = [Place::default(); GROUP];
+        let mut blocks = [[0; 64]; GROUP];
+        let (run, blocks) = (&mut run[..L::WORDS], &mut blocks[..L::WORDS]);
         loop {
-            let mut run = [Place::default(); N];
-            let filled = places.take(&mut run);
+            let filled = places.take(run);
             if filled == 0 {
                 break;
             }
-            let blocks = key_stream(&keys, messages, &run);
-            for (place, block) in run[..filled].iter().zip(&blocks) {
+            key_stream(lanes, &keys, messages, run, blocks);
+            for (place, block) in run[..filled].iter().zip(&*blocks) {
                 if wanted(&messages[place.message]) {
                     apply(arena, &messages[place.message], place.block, block);
                 }
@@ -170,7 +171,7 @@ impl Job<'_> {
         }
         if direction == Direction::Seal {
             let mut tags = [Tag::default(); GROUP];
-            authenticate::<M>(&one_time_keys, arena, &messages[..count], &mut tags);
+            authenticate(lanes, &one_time_keys, arena, &messages[..count], &mut tags);
             for (message, tag) in messages.iter_mut().zip(&tags) {
                 message.tag = *tag;
             }
@@ -180,19 +181,17 @@ impl Job<'_> {
     }
 }
 
-/// HSalsa20 for every message, N at a time.
+/// HSalsa20 for every message, as many at a time as there are lanes.
 #[inline(always)]
-fn message_keys<const N: usize>(key: &Key, messages: &[Message]) -> [KeyWords; GROUP] {
+fn message_keys<L: Lanes>(lanes: L, key: &Key, messages: &[Message]) -> [KeyWords; GROUP] {
     let words = salsa20::key_words(key.bytes());
     let mut keys = [KeyWords::default(); GROUP];
-    for (messages, keys) in messages.chunks(N).zip(keys.chunks_mut(N)) {
-        let mut input = [[0; N]; 4];
-        for (lane, message) in messages.iter().enumerate() {
-            for (word, head) in input.iter_mut().zip(message.head) {
-                word[lane] = head;
-            }
-        }
-        let own = salsa20::hsalsa20(&salsa20::state(&words.map(|word| [word; N]), &input));
+    for (messages, keys) in messages.chunks(L::WORDS).zip(keys.chunks_mut(L::WORDS)) {
+        let input = [0, 1, 2, 3].map(|at: usize| {
+            lanes.words(|lane| messages.get(lane).map_or(0, |message| message.head[at]))
+        });
+        let state = salsa20::state(lanes, words.map(|word| lanes.words(|_| word)), input);
+        let own = salsa20::hsalsa20(lanes, &state).map(|word| lanes.each_word(word));
         for (lane, key) in keys.iter_mut().enumerate() {
             *key = own.map(|word| word[lane]);
         }
@@ -222,11 +221,11 @@ impl<'a> Places<'a> {
         }
     }
 
-    /// Fill `run` from the front; says how many there were. The others stay the first message's first block.
+    /// Fill `run` from the front; says how many there were. The others repeat the last.
     #[inline(always)]
-    fn take<const N: usize>(&mut self, run: &mut [Place; N]) -> usize {
+    fn take(&mut self, run: &mut [Place]) -> usize {
         let mut filled = 0;
-        while filled < N && self.heads < self.count {
+        while filled < run.len() && self.heads < self.count {
             run[filled] = Place {
                 message: self.heads,
                 block: 0,
@@ -234,10 +233,10 @@ impl<'a> Places<'a> {
             self.heads += 1;
             filled += 1;
         }
-        while filled < N && self.next.message < self.count {
+        while filled < run.len() && self.next.message < self.count {
             let bytes = ONE_TIME_KEY_BYTES + self.lengths[self.next.message];
             let end = bytes.div_ceil(BLOCK_BYTES);
-            while filled < N && self.next.block < end {
+            while filled < run.len() && self.next.block < end {
                 run[filled] = self.next;
                 self.next.block += 1;
                 filled += 1;
@@ -249,39 +248,36 @@ impl<'a> Places<'a> {
                 };
             }
         }
+        if let Some(last) = filled
+            .checked_sub(1)
+            .and_then(|last| run.get(last).copied())
+        {
+            run[filled..].fill(last);
+        }
         filled
     }
 }
 
+/// Compute the blocks at these places; there are as many as lanes.
 #[inline(always)]
-fn key_stream<const N: usize>(
+fn key_stream<L: Lanes>(
+    lanes: L,
     keys: &[KeyWords; GROUP],
     messages: &[Message],
-    run: &[Place; N],
-) -> [Block; N] {
-    let mut own = [[0; N]; 8];
-    let mut input = [[0; N]; 4];
-    for (lane, place) in run.iter().enumerate() {
-        for (word, key) in own.iter_mut().zip(&keys[place.message]) {
-            word[lane] = *key;
-        }
-        let [a, b] = messages[place.message].tail;
-        let block = place.block as u64;
-        for (word, value) in input
-            .iter_mut()
-            .zip([a, b, block as u32, (block >> 32) as u32])
-        {
-            word[lane] = value;
-        }
-    }
-    let words = salsa20::core(&salsa20::state(&own, &input));
-    let mut blocks = [[0; BLOCK_BYTES]; N];
-    for (lane, block) in blocks.iter_mut().enumerate() {
-        for (bytes, word) in block.as_chunks_mut().0.iter_mut().zip(&words) {
-            *bytes = word[lane].to_le_bytes();
-        }
-    }
-    blocks
+    run: &[Place],
+    blocks: &mut [Block],
+) {
+    let first = run[0].message;
+    let input = |at: usize| lanes.words(|lane| messages[run[lane].message].tail[at]);
+    let number = |shift: u32| lanes.words(|lane| (run[lane].block as u64 >> shift) as u32);
+    let input = [input(0), input(1), number(0), number(32)];
+    let key = if run.iter().all(|place| place.message == first) {
+        keys[first].map(|word| lanes.words(|_| word))
+    } else {
+        [0, 1, 2, 3, 4, 5, 6, 7].map(|at: usize| lanes.words(|lane| keys[run[lane].message][at]))
+    };
+    let state = salsa20::state(lanes, key, input);
+    lanes.store(&salsa20::expand(lanes, &state), blocks);
 }
 
 /// Xor a block of the key stream where it belongs.
@@ -311,9 +307,10 @@ fn apply(arena: &mut [u8], message: &Message, number: usize, block: &Block) {
     }
 }
 
-/// The tags of all messages, M at a time while there are so many.
+/// The tags of all messages, as many at a time as there are lanes.
 #[inline(always)]
-fn authenticate<const M: usize>(
+fn authenticate<L: Lanes>(
+    lanes: L,
     keys: &[OneTimeKey; GROUP],
     arena: &[u8],
     messages: &[Message],
@@ -323,20 +320,24 @@ fn authenticate<const M: usize>(
     for (text, message) in texts.iter_mut().zip(messages) {
         *text = arena.get(message.range.clone()).unwrap_or_default();
     }
-    let texts = &texts[..messages.len()];
-    let (texts, last_texts) = texts.as_chunks::<M>();
-    let (keys, last_keys) = keys[..messages.len()].as_chunks::<M>();
-    let (tags, last_tags) = tags[..messages.len()].as_chunks_mut::<M>();
-    for ((texts, keys), tags) in texts.iter().zip(keys).zip(tags) {
-        *tags = poly1305::tags(keys, texts);
-    }
-    for ((text, key), tag) in last_texts.iter().zip(last_keys).zip(last_tags) {
-        *tag = poly1305::tag(key, text);
+    let groups = texts[..messages.len()]
+        .chunks(L::LONGS)
+        .zip(keys.chunks(L::LONGS))
+        .zip(tags.chunks_mut(L::LONGS));
+    for ((texts, keys), tags) in groups {
+        if texts.len() == L::LONGS {
+            poly1305::tags(lanes, keys, texts, tags);
+            continue;
+        }
+        for ((text, key), tag) in texts.iter().zip(keys).zip(tags) {
+            *tag = poly1305::tag(key, text);
+        }
     }
 }
 
 /// HSalsa20 of one key.
 pub(super) fn hsalsa20(key: &Key, input: [u32; 4]) -> KeyWords {
-    let words = salsa20::key_words(key.bytes()).map(|word| [word]);
-    salsa20::hsalsa20(&salsa20::state(&words, &input.map(|word| [word]))).map(|[word]| word)
+    let words = salsa20::key_words(key.bytes()).map(|word| Arrays.words(|_| word));
+    let state = salsa20::state(Arrays, words, input.map(|word| Arrays.words(|_| word)));
+    salsa20::hsalsa20(Arrays, &state).map(|words| words[0])
 }
