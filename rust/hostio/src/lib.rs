@@ -1,1 +1,3 @@
-//! dexmesh hostio.
+//! dexmesh hostio: TUN, UDP, threads.
+
+pub mod offload;
