@@ -32,6 +32,7 @@ _Answer = TypeVar("_Answer")
 class Setting:
     """How one side is created."""
 
+    is_caller: bool
     private_key: bytes
     her_public: bytes
     users: tuple[User, ...]
@@ -195,6 +196,7 @@ class Duel:
         has_credential = is_link and self._rng.random() < 0.7
         settings = (
             Setting(
+                is_caller=True,
                 private_key=caller,
                 her_public=public_of(called),
                 users=(),
@@ -203,6 +205,7 @@ class Duel:
                 is_link=is_link,
             ),
             Setting(
+                is_caller=False,
                 private_key=called,
                 her_public=public_of(caller),
                 users=(ALICE, BOB) if has_credential else (),
@@ -275,7 +278,7 @@ class Duel:
         side.open(word + self._rng.randbytes(self._rng.randrange(200)), self.now_ms)
 
     def _wait(self) -> None:
-        self.now_ms += self._rng.choice((50, 400, 1000, 3000, 9999, 10000, 61000))
+        self.now_ms += self._rng.choice((50, 400, 1000, 3000, 9999, 10000, 59500, 60000))
 
     def _restart(self, number: int) -> None:
         """The program of one side was killed and started again."""
