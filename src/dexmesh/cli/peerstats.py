@@ -1,0 +1,43 @@
+"""The program `peerStats`: the classic lines, without Node.js.
+
+Place     console script; asks the node's admin RPC without a password, as the original tool does
+Spec      docs/protocol/09 §7 "peerStats"
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Mapping
+
+from dexmesh.cli.connection import connect
+from dexmesh.cli.output import print_json, reports_errors
+
+
+def line_of(peer: Mapping[str, object]) -> str:
+    """One peer the way articles show it."""
+    line = f"{peer['lladdr']} {peer['addr']} {peer['state']}"
+    line += f" in {peer['recvKbps']}kb/s out {peer['sendKbps']}kb/s"
+    for title, key in (("DUP", "duplicates"), ("LOS", "lostPackets"), ("OOR", "receivedOutOfRange")):
+        if peer[key]:
+            line += f"  {title} {peer[key]}"
+    return line + (f' "{peer["user"]}"' if peer.get("user") else "")
+
+
+@reports_errors
+def main() -> None:
+    """Print one line per peer, in the order of the node."""
+    parser = argparse.ArgumentParser(
+        prog="peerStats",
+        description="Show the peers of the node on this machine.",
+        epilog="Example: peerStats",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    arguments = parser.parse_args()
+    with connect(None) as node:
+        peers = node.pages("InterfaceController_peerStats", "peers", newest_first=True)
+    if arguments.json:
+        print_json(peers)
+        return
+    for peer in peers:
+        sys.stdout.write(line_of(peer) + "\n")

@@ -1,0 +1,227 @@
+"""Be a node: wire settings, data plane, control plane, admin RPC and operating system on one page.
+
+Place     cli/up.py and cli/cjdroute.py call run(); everything else is called from here
+Spec      docs/protocol/09 §3 (order), §4 (privileges), §5 (decisions and exit codes)
+Keeps     what was opened is closed again, however the node ends; READY is said when the address
+          is on the TUN and the links are being called
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import signal
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from dexmesh.admin.services import NodeServices
+from dexmesh.config.settings import Settings, TunKind, UdpInterfaceSettings
+from dexmesh.engine import _native
+from dexmesh.engine.door import EngineDoor
+from dexmesh.errors import HostError, UsageError
+from dexmesh.host.admin import AdminPort
+from dexmesh.host.answers import Answers
+from dexmesh.host.device import TunDevice
+from dexmesh.host.logs import TextFormatter, set_up_logging
+from dexmesh.host.names import NamedPeers, PeerByName
+from dexmesh.host.netlink import NetworkWatch
+from dexmesh.host.privileges import drop_privileges
+from dexmesh.host.pump import Pump
+from dexmesh.host.reports import report
+from dexmesh.host.services import HostServices
+from dexmesh.host.systemd import notify
+from dexmesh.host.underlay import open_udp
+from dexmesh.mesh.credentials import CredentialRefusedError
+from dexmesh.mesh.identity import Identity
+from dexmesh.mesh.node import Node, NodeOptions
+from dexmesh.mesh.notices import Notice
+from dexmesh.wire.address import format_address
+from dexmesh.wire.keys import encode_key
+
+WATCH_S = 1.0
+
+log = logging.getLogger(__name__)
+
+
+class Watcher(Protocol):
+    """Somebody who looks at the running node once a second (cli/panel.py); also a log handler."""
+
+    def start(self) -> None: ...
+    def stop(self) -> None: ...
+    def update(self, node: NodeServices) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    """How to run. `ready` is called once when the node can be used."""
+
+    foreground: bool = True
+    ready: Callable[[], None] | None = None
+    watcher: Watcher | None = None
+
+
+def run(settings: Settings, options: RunOptions) -> int:
+    """Be a node until SIGINT, SIGTERM or Core_exit; the exit code.
+
+    Raises HostError (with a hint) for what the operating system refuses at the start.
+    """
+    set_up_logging(settings.logging)
+    if isinstance(options.watcher, logging.Handler):
+        options.watcher.setFormatter(TextFormatter())
+        logging.getLogger("dexmesh").handlers[:] = [options.watcher]
+    try:
+        return asyncio.run(Daemon(settings, options).run())
+    except* HostError as group:
+        raise _first(group) from None
+
+
+def _first(group: BaseExceptionGroup[HostError]) -> HostError:
+    """The first error of a task group, without the group around it."""
+    inner = group.exceptions[0]
+    return _first(inner) if isinstance(inner, BaseExceptionGroup) else inner
+
+
+class Daemon:
+    """One node in one process."""
+
+    def __init__(self, settings: Settings, options: RunOptions) -> None:
+        self._settings = settings
+        self._options = options
+        self._stop = asyncio.Event()
+        self._answers = Answers()
+        self._runner = _native.Runner(bytes(settings.private_key), os.urandom(32))
+        self._door = EngineDoor(self._runner)
+        self._node = Node(Identity(settings.public_key), NodeOptions(), random.SystemRandom())
+        self._pump = Pump(self._node, self._door, self._runner.event_fd(), self._hear)
+        self._tun = TunDevice(self._runner, settings.address)
+        self._services = HostServices(
+            self._node, self._door, self._runner, self._answers, self._stop.set
+        )
+        self._services.pump, self._services.tun = self._pump, self._tun
+        self._admin = AdminPort(settings.admin, self._services)
+        self._watch = NetworkWatch(self._handle_network_changed)
+
+    async def run(self) -> int:
+        """Start, serve, stop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, self._stop.set)
+        async with asyncio.TaskGroup() as tasks:
+            self._services.names = NamedPeers(self._services, tasks)
+            try:
+                await self._start()
+                await self._serve()
+            finally:
+                await self._close()
+        return 0
+
+    # --- Start --------------------------------------------------------------------------------------
+
+    async def _start(self) -> None:
+        settings = self._settings
+        await self._admin.open()
+        self._add_passwords()
+        self._pump.start()
+        for interface in settings.udp_interfaces:
+            self._open_interface(interface)
+        await self._start_tun()
+        self._give_up_privileges()
+        self._watch.start()
+        self._pump.run()
+        log.info(
+            "the node is up",
+            extra={"address": format_address(settings.address), "key": encode_key(settings.public_key)},
+        )
+        notify("READY=1", f"STATUS={format_address(settings.address)}")
+        if self._options.ready is not None:
+            self._options.ready()
+
+    def _add_passwords(self) -> None:
+        for entry in self._settings.authorized_passwords:
+            user = None if entry.user is None else entry.user.decode(errors="replace")
+            try:
+                self._node.credentials.add(entry.password, user, entry.address)
+            except CredentialRefusedError as error:
+                raise HostError(f"the credential of {user!r} was refused: {error.reason}") from error
+
+    def _open_interface(self, interface: UdpInterfaceSettings) -> None:
+        opened = open_udp(interface.bind_host, interface.bind_port, interface.dscp)
+        view = self._services.attach(opened)
+        log.info("listening for links", extra={"interface": view.name})
+        for peer in interface.connect_to:
+            self._services.call(
+                PeerByName(
+                    interface=view.interface,
+                    is_ipv6=opened.is_ipv6,
+                    host=peer.host,
+                    port=peer.port,
+                    key=peer.public_key,
+                    password=peer.password,
+                    login=None if peer.login is None else peer.login.decode(errors="replace"),
+                    peer_name=peer.peer_name,
+                )
+            )
+
+    async def _start_tun(self) -> None:
+        """As in the original, a TUN that cannot be made is no reason not to relay for others."""
+        tun = self._settings.tun
+        if tun.kind is TunKind.SOCKET:
+            raise HostError("SocketInterface is not supported yet", "use TUNInterface")
+        if tun.kind is TunKind.NONE:
+            return
+        try:
+            await self._tun.start(tun.device)
+        except HostError as error:
+            log.error("no TUN: this machine has no mesh address", extra={"reason": str(error), "hint": error.hint})
+
+    def _give_up_privileges(self) -> None:
+        security = self._settings.security
+        for name, asked in (("nofiles", security.nofiles), ("chroot", security.chroot)):
+            if asked:
+                log.debug("security step not done, see docs/decisions/0004", extra={"step": name})
+        drop_privileges(security.user, security.keep_net_admin)
+
+    # --- Serve --------------------------------------------------------------------------------------
+
+    async def _serve(self) -> None:
+        watcher = self._options.watcher
+        if watcher is None:
+            await self._stop.wait()
+            return
+        watcher.start()
+        try:
+            while not self._stop.is_set():
+                watcher.update(self._services)
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(WATCH_S):
+                        await self._stop.wait()
+        finally:
+            watcher.stop()
+
+    def _hear(self, notice: Notice) -> None:
+        self._answers.handle_notice(notice)
+        report(notice)
+
+    def _handle_network_changed(self) -> None:
+        log.debug("the network of this machine changed")
+        self._node.handle_network_changed(asyncio.get_running_loop().time())
+        self._services.names.handle_network_changed()
+        self._pump.run()
+
+    # --- Stop ---------------------------------------------------------------------------------------
+
+    async def _close(self) -> None:
+        notify("STOPPING=1")
+        self._services.names.stop()
+        self._watch.stop()
+        self._admin.close()
+        with contextlib.suppress(UsageError):
+            self._pump.stop()
+        self._services.detach_all()
+        self._tun.close()
+        self._runner.stop()
+        log.info("the node is down")
