@@ -295,7 +295,7 @@ fn boxes_that_do_not_fit_get_a_false_verdict_and_harm_nobody() {
             0..15,
             0..50,
             90..101,
-            40..20,
+            core::ops::Range { start: 40, end: 20 },
             50..100,
             usize::MAX - 3..usize::MAX,
         ];

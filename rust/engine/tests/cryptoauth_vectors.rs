@@ -256,6 +256,46 @@ fn the_reference_is_played_bit_for_bit() {
     assert_eq!((scenarios.len(), steps), (61, 333));
 }
 
+/// The first step of a scenario at which a hardened session does otherwise.
+fn first_difference(vectors: &Value, scenario: &Value) -> Option<(String, usize)> {
+    let mut play = reference(vectors, scenario, Strictness::Hardened);
+    let differs = play.steps.iter().position(|step| {
+        if play.wait(step) {
+            return false;
+        }
+        if text(step, "from") == "reference" {
+            return play.try_seal(&step["fields"]).0 != bytes(&step["hex"]);
+        }
+        if let Some(before) = step["reference_state_before"].as_u64() {
+            send_what_was_left_out(&mut play, before as u32);
+        }
+        let result = play.open(step);
+        name_of(&result) != text(step, "result") && text(step, "result") != "IGNORED"
+    });
+    differs.map(|step| (play.name.to_owned(), step))
+}
+
+#[test]
+fn a_hardened_session_does_otherwise_only_where_the_notes_say_so() {
+    let vectors = vectors();
+    let differences: Vec<_> = list(&vectors, "scenarios")
+        .iter()
+        .filter_map(|scenario| first_difference(&vectors, scenario))
+        .collect();
+    let expected = [
+        // data of the old session is read, and brings it back
+        ("responder_rehandshake", 7),
+        // what came before the first data packet is accepted
+        ("responder_first_data_nonce", 5),
+        // forged data does not cost the next packet
+        ("responder_bad_first_data", 4),
+    ];
+    let expected: Vec<_> = expected
+        .map(|(name, step)| (name.to_owned(), step))
+        .to_vec();
+    assert_eq!(differences, expected);
+}
+
 #[test]
 fn every_recorded_packet_can_be_rebuilt_from_its_secrets() {
     let vectors = vectors();

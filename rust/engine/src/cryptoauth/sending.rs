@@ -82,8 +82,8 @@ impl CryptoAuth {
         let ticket = self.begin_seal(1, now_ms)?;
         let mut packet = vec![0; DATA_HEADER_BYTES];
         packet.extend_from_slice(payload);
-        let mut ranges = [DATA_HEADER_BYTES..packet.len()];
-        ticket.seal(&mut packet, &mut ranges);
+        let mut range = DATA_HEADER_BYTES..packet.len();
+        ticket.seal(&mut packet, core::slice::from_mut(&mut range));
         Some(packet)
     }
 
