@@ -88,12 +88,12 @@ impl Iterator for Joined<'_> {
 
 impl Coalescer {
     /// Join what may be joined. The headers of first packets are changed in place to say so.
-    pub fn join(
-        &mut self,
+    pub fn join<'c>(
+        &'c mut self,
         arena: &mut [u8],
         packets: &[Range<usize>],
         joining: Joining,
-    ) -> impl Iterator<Item = Joined<'_>> {
+    ) -> impl Iterator<Item = Joined<'c>> + use<'c> {
         self.frames.clear();
         self.pieces.clear();
         for packet in packets {

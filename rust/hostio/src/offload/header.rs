@@ -45,6 +45,12 @@ impl VnetHeader {
         Some((decoded, packet))
     }
 
+    /// Whether it announces several UDP datagrams.
+    #[must_use]
+    pub fn is_udp_superframe(&self) -> bool {
+        self.gso_type == GSO_UDP
+    }
+
     /// The bytes to write before a packet.
     #[must_use]
     pub fn encode(&self) -> [u8; VNET_HEADER_BYTES] {
