@@ -134,7 +134,10 @@ class Daemon:
         self._pump.run()
         log.info(
             "the node is up",
-            extra={"address": format_address(settings.address), "key": encode_key(settings.public_key)},
+            extra={
+                "address": format_address(settings.address),
+                "key": encode_key(settings.public_key),
+            },
         )
         notify("READY=1", f"STATUS={format_address(settings.address)}")
         if self._options.ready is not None:
@@ -146,7 +149,9 @@ class Daemon:
             try:
                 self._node.credentials.add(entry.password, user, entry.address)
             except CredentialRefusedError as error:
-                raise HostError(f"the credential of {user!r} was refused: {error.reason}") from error
+                raise HostError(
+                    f"the credential of {user!r} was refused: {error.reason}"
+                ) from error
 
     def _open_interface(self, interface: UdpInterfaceSettings) -> None:
         opened = open_udp(interface.bind_host, interface.bind_port, interface.dscp)
@@ -176,7 +181,10 @@ class Daemon:
         try:
             await self._tun.start(tun.device)
         except HostError as error:
-            log.error("no TUN: this machine has no mesh address", extra={"reason": str(error), "hint": error.hint})
+            log.error(
+                "no TUN: this machine has no mesh address",
+                extra={"reason": str(error), "hint": error.hint},
+            )
 
     def _give_up_privileges(self) -> None:
         security = self._settings.security
@@ -222,6 +230,6 @@ class Daemon:
         with contextlib.suppress(UsageError):
             self._pump.stop()
         self._services.detach_all()
-        self._tun.close()
+        self._tun.stop()
         self._runner.stop()
         log.info("the node is down")

@@ -11,7 +11,6 @@ import logging
 import os
 from typing import Protocol
 
-from dexmesh.errors import AdminError
 from dexmesh.host.netlink import configure_tun
 from dexmesh.host.tun import OpenTun, open_tun
 from dexmesh.wire.address import Address, format_address
@@ -39,7 +38,7 @@ class TunDevice:
 
         Raises TunError or PermissionNeededError with a hint.
         """
-        self._close()
+        self.stop()
         opened = open_tun(name)
         try:
             await configure_tun(opened.name, self._address)
@@ -53,18 +52,11 @@ class TunDevice:
             extra={"device": opened.name, "address": format_address(self._address)},
         )
 
-    def stop(self) -> None:
-        """Take the device away. Raises AdminError where there is none."""
+    def stop(self) -> bool:
+        """Take the device away; whether there was one."""
         if self._open is None:
-            raise AdminError("no tun currently configured")
-        self._close()
-
-    def close(self) -> None:
-        """Take the device away if there is one."""
-        self._close()
-
-    def _close(self) -> None:
-        if self._open is not None:
-            self._runner.detach_tun()
-            os.close(self._open.fd)
-            self._open = None
+            return False
+        self._runner.detach_tun()
+        os.close(self._open.fd)
+        self._open = None
+        return True

@@ -8,6 +8,7 @@ Keeps     afterwards this process has no other capability than CAP_NET_ADMIN and
 from __future__ import annotations
 
 import ctypes
+import importlib
 import logging
 import os
 import pwd
@@ -51,11 +52,19 @@ def drop_privileges(user: str | None, keep_net_admin: bool) -> None:
     capabilities are dropped, and the log says so. Raises HostError when the kernel refuses that.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    if user is not None and os.geteuid() == 0:
-        _become(libc, find_account(user))
+    account = find_account(user) if user is not None and os.geteuid() == 0 else None
+    _import_the_rest()
     _drop_bounding_set(libc, keep_net_admin)
+    if account is not None:
+        _become(libc, account)
     _set_capabilities(libc, 1 << CAP_NET_ADMIN if keep_net_admin else 0)
     _prctl(libc, _PR_SET_NO_NEW_PRIVS, 1)
+
+
+def _import_the_rest() -> None:
+    """Modules that are imported late: the new user may not be able to read where they are."""
+    for name in ("encodings.ascii", "encodings.idna", "encodings.latin_1", "pyroute2", "traceback"):
+        importlib.import_module(name)
 
 
 def _become(libc: ctypes.CDLL, account: Account) -> None:

@@ -8,46 +8,55 @@ Not here  the texts and shapes on the wire (admin/)
 
 from __future__ import annotations
 
+import os
+import pwd
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Protocol
 
 from dexmesh.admin.services import (
+    AccountView,
+    ActiveSearch,
     InterfaceView,
     LinkView,
     NodeAnswer,
+    NodeView,
     PeerView,
+    ProcessView,
+    Query,
+    QueryTarget,
     RouteView,
     SearchStep,
+    SessionView,
     SwitchPingResult,
 )
 from dexmesh.config.endpoints import BadEndpointError, parse_bind, parse_peer
 from dexmesh.engine.door import EngineDoor
-from dexmesh.engine.messages import (
-    AddInterface,
-    Endpoint,
-    InterfaceNumber,
-    RemoveInterface,
-    SessionStats,
-)
+from dexmesh.engine.messages import AddInterface, Endpoint, InterfaceNumber, RemoveInterface
 from dexmesh.errors import AdminError, BindError, NoRouteError
 from dexmesh.host.answers import Answers
 from dexmesh.host.names import NamedPeers, PeerByName, endpoint_of, is_literal
 from dexmesh.host.pump import Pump
 from dexmesh.host.underlay import UnderlaySocket, open_udp
+from dexmesh.host.views import (
+    broadcast_devices,
+    interface_view,
+    node_address,
+    peer_view,
+    route_view,
+    session_view,
+)
 from dexmesh.mesh.credentials import CredentialRefusedError
 from dexmesh.mesh.node import Node
 from dexmesh.mesh.notices import PingFinished, QueryFinished
-from dexmesh.mesh.peers import Peer
 from dexmesh.mesh.queries import Target
-from dexmesh.mesh.routes import Route
-from dexmesh.wire.address import Address, bucket
-from dexmesh.wire.keys import PublicKey, is_node_key
-from dexmesh.wire.label import Label
+from dexmesh.wire.address import Address
+from dexmesh.wire.keys import PublicKey, address_of, is_node_key
+from dexmesh.wire.label import SELF_LABEL, Label, splice
+from dexmesh.wire.node_address import NodeAddress
 from dexmesh.wire.scheme import EncodingScheme
 
 SEARCH_S = 30.0
-_PAGE_BYTES = 4096
 
 
 class Runner(Protocol):
@@ -61,7 +70,7 @@ class TunKeeper(Protocol):
     """Starts and stops the TUN device (host/daemon.py)."""
 
     async def start(self, name: str | None) -> None: ...
-    def stop(self) -> None: ...
+    def stop(self) -> bool: ...
 
 
 class HostServices:
@@ -109,8 +118,30 @@ class HostServices:
         return self._node.identity.version
 
     def exit(self) -> None:
-        """End the daemon."""
+        """End the daemon, after the reply has left."""
         self._exit()
+
+    def process(self) -> ProcessView:
+        """The process of the node."""
+        return ProcessView(os.getpid(), os.geteuid(), may_open_files=True)
+
+    def account(self, name: str | None) -> AccountView | None:
+        """A user of the machine; None: the one we run as."""
+        try:
+            entry = pwd.getpwuid(os.geteuid()) if name is None else pwd.getpwnam(name)
+        except KeyError:
+            return None
+        return AccountView(entry.pw_name, entry.pw_uid, entry.pw_gid)
+
+    def allocated_bytes(self) -> int:
+        """Memory this process has resident."""
+        with open("/proc/self/statm", encoding="ascii") as file:
+            return int(file.read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+    def drop_counts(self) -> dict[str, int]:
+        """How many packets went no further, by reason; reasons with 0 are left out."""
+        counts = self._door.drop_counts().items()
+        return {reason.name.lower(): count for reason, count in counts if count}
 
     # --- Credentials ----------------------------------------------------------------------------
 
@@ -137,16 +168,22 @@ class HostServices:
 
     def interfaces(self) -> Sequence[InterfaceView]:
         """Every UDP socket for links."""
-        return [_interface_view(number, one) for number, one in sorted(self._sockets.items())]
+        return [interface_view(number, one) for number, one in sorted(self._sockets.items())]
 
-    async def add_udp_interface(self, bind: str, dscp: int, beacon_port: int) -> InterfaceView:
-        """Open one more UDP socket. `beacon_port` is taken note of; LAN beacons come later."""
+    def broadcast_devices(self) -> Sequence[str]:
+        """Network devices of this machine that are up and can broadcast."""
+        return broadcast_devices()
+
+    async def add_udp_interface(
+        self, bind: str, dscp: int, beacon_port: int | None
+    ) -> InterfaceView:
+        """Open one more UDP socket. LAN beacons come later: `beacon_port` is not used yet."""
         try:
             place = parse_bind(bind)
         except BadEndpointError as error:
             raise AdminError("Failed to parse address", error.hint) from error
         try:
-            opened = open_udp(place.host, place.port or 0, dscp)
+            opened = open_udp(place.host, place.port, dscp)
         except BindError as error:
             raise AdminError(str(error), error.hint) from error
         return self.attach(opened)
@@ -158,7 +195,7 @@ class HostServices:
         self._door.apply(AddInterface(number, opened.is_ipv6), time.monotonic())
         self._runner.attach_udp(number, opened.socket.fileno())
         self._sockets[number] = opened
-        return _interface_view(number, opened)
+        return interface_view(number, opened)
 
     def detach_all(self) -> None:
         """Close every socket."""
@@ -170,7 +207,7 @@ class HostServices:
 
     def peers(self) -> Sequence[PeerView]:
         """Every link."""
-        return [_peer_view(peer) for peer in self._node.peering.peers.all()]
+        return [peer_view(peer) for peer in self._node.peering.peers.all()]
 
     async def add_peer(
         self,
@@ -191,8 +228,6 @@ class HostServices:
             place = parse_peer(endpoint)
         except BadEndpointError as error:
             raise AdminError("unable to parse ip address and port.", error.hint) from error
-        if place.port is None:
-            raise AdminError("unable to parse ip address and port.")
         peer = PeerByName(
             interface=interface,
             is_ipv6=opened.is_ipv6,
@@ -250,24 +285,25 @@ class HostServices:
         """Make the TUN device, in place of the present one."""
         await self.tun.start(name)
 
-    def stop_tun(self) -> None:
-        """Take the TUN device away."""
-        self.tun.stop()
+    def stop_tun(self) -> bool:
+        """Take the TUN device away; whether there was one."""
+        return self.tun.stop()
 
     # --- Sessions ---------------------------------------------------------------------------------
 
-    def sessions(self) -> Sequence[SessionStats]:
+    def sessions(self) -> Sequence[SessionView]:
         """Every session, as last read from the data plane."""
-        known = self._node.sessions.all()
-        return [session.stats for session in known if session.stats is not None]
-
-    def session_metric(self, address: Address) -> int:
-        """Metric of the route in use."""
-        return self._node.sessions.metric(address, time.monotonic())
-
-    def is_session_maintained(self, address: Address) -> bool:
-        """Whether user traffic keeps the session."""
-        return self._node.sessions.is_maintained(address, time.monotonic())
+        now = time.monotonic()
+        sessions = self._node.sessions
+        return [
+            session_view(
+                session.stats,
+                sessions.metric(session.address, now),
+                sessions.is_maintained(session.address, now),
+            )
+            for session in sessions.all()
+            if session.stats is not None
+        ]
 
     def reset_session(self, address: Address) -> bool:
         """Begin a session anew."""
@@ -279,14 +315,15 @@ class HostServices:
 
     def routes(self) -> Sequence[RouteView]:
         """Every node with a way to it, ourselves first."""
-        return [self._route_view(route) for route in self._node.pathfinder.routes()]
+        return [route_view(route, self.address) for route in self._node.pathfinder.routes()]
 
     def links(self, parent: Address) -> Sequence[LinkView]:
         """The links a node has told of."""
+        known = {route.address: node_address(route) for route in self._node.pathfinder.routes()}
         return [
             LinkView(
-                parent=link.parent,
-                child=link.child,
+                parent=known[link.parent],
+                child=known[link.child],
                 label=link.label,
                 cost=link.cost,
                 is_one_hop=True,
@@ -294,27 +331,40 @@ class HostServices:
                 inverse_form=link.inverse_form,
             )
             for link in self._node.pathfinder.links_of(parent)
+            if link.parent in known and link.child in known
         ]
 
-    def route_to(self, address: Address) -> RouteView | None:
-        """The best route known to a node."""
-        if address == self.address:
-            return self.routes()[0]
-        route = self._node.pathfinder.route_to(address)
-        return None if route is None else self._route_view(route)
-
-    def _route_view(self, route: Route) -> RouteView:
-        age = 0.0 if route.heard_at is None else time.monotonic() - route.heard_at
-        return RouteView(
-            key=route.key,
-            address=route.address,
-            label=route.label,
-            version=route.version,
-            metric=route.metric,
-            last_seen_ms_ago=int(age * 1000),
-            bucket=bucket(self.address, route.address),
-            is_peer=route.is_peer,
+    def node(self, address: Address) -> NodeView | None:
+        """What the table knows of a node."""
+        info = self._node.pathfinder.node_info(address)
+        if info is None:
+            return None
+        best = info.best_parent
+        return NodeView(
+            route=route_view(info.route, self.address),
+            scheme=info.scheme,
+            link_count=info.link_count,
+            best_parent=self.address if best is None else best.parent,
+            label_from_parent=SELF_LABEL if best is None else best.label,
+            is_one_hop=True,
         )
+
+    def next_hop(self, address: Address) -> NodeAddress | None:
+        """The node itself if it is known, else the known node nearest to it."""
+        nearest = self._node.pathfinder.nearest(address)
+        return None if nearest is None else node_address(nearest)
+
+    def join_labels(self, to_parent: Label, to_child: Label) -> Label:
+        """The route along `to_parent` and on by the link `to_child` of the node there."""
+        parent = next((route for route in self.routes() if route.node.label == to_parent), None)
+        if parent is None:
+            raise AdminError("NodeStore_getRouteLabel_PARENT_NOT_FOUND")
+        if all(link.label != to_child for link in self.links(parent.address)):
+            raise AdminError("NodeStore_getRouteLabel_CHILD_NOT_FOUND")
+        joined = splice(to_child, to_parent)
+        if joined is None:
+            raise AdminError("NodeStore_getRouteLabel_CHILD_NOT_FOUND")
+        return joined
 
     # --- Questions to the network -------------------------------------------------------------------
 
@@ -341,13 +391,12 @@ class HostServices:
         )
 
     async def query_node(
-        self, target: Address | Label | RouteView, query: str, argument: bytes, timeout_s: float
+        self, target: QueryTarget, query: Query, argument: bytes, timeout_s: float
     ) -> NodeAnswer:
         """Ask a node one inter-router question. Raises AdminError `not_found`."""
-        start = time.monotonic()
         try:
             request = self._node.start_query(
-                self._target(target), query.encode(), argument or None, timeout_s, start
+                self._target(target), query.encode(), argument or None, timeout_s, time.monotonic()
             )
         except NoRouteError as error:
             raise AdminError("not_found") from error
@@ -356,14 +405,15 @@ class HostServices:
         done = await self._answers.wait(request, future, QueryFinished, timeout_s)
         return NodeAnswer(
             milliseconds=round(done.seconds * 1000),
-            nodes=None if done.nodes is None else tuple(map(self._route_view, done.nodes)),
-            sender=None if done.sender is None else self._route_view(done.sender),
+            sender=None if done.sender is None else node_address(done.sender),
+            nodes=tuple(node_address(node) for node in done.nodes or ()),
             scheme=done.scheme,
         )
 
-    def _target(self, target: Address | Label | RouteView) -> Target | Address:
-        if isinstance(target, RouteView):
-            return Target(target.address, target.key, target.version, target.label)
+    def _target(self, target: QueryTarget) -> Target | Address:
+        if isinstance(target, NodeAddress):
+            address = address_of(target.key)
+            return Target(address, target.key, target.version or self.version, target.label)
         if isinstance(target, int):
             for route in self._node.pathfinder.routes():
                 if route.label == target:
@@ -378,50 +428,14 @@ class HostServices:
         self.pump.run()
         async for step in self._answers.search(request, queue, SEARCH_S):
             yield SearchStep(
-                sender=self._route_view(step.sender),
+                sender=node_address(step.sender),
                 milliseconds=round(step.seconds * 1000),
-                nodes=tuple(map(self._route_view, step.nodes)),
+                nodes=tuple(node_address(node) for node in step.nodes),
             )
 
-    # --- Measurements -------------------------------------------------------------------------------
-
-    def drop_counts(self) -> dict[str, int]:
-        """How many packets went no further, by reason; reasons that never happened are left out."""
-        return {reason.name: count for reason, count in self._door.drop_counts().items() if count}
-
-    def allocated_bytes(self) -> int:
-        """Memory this process has resident."""
-        with open("/proc/self/statm", encoding="ascii") as file:
-            return int(file.read().split()[1]) * _PAGE_BYTES
-
-
-def _interface_view(number: InterfaceNumber, opened: UnderlaySocket) -> InterfaceView:
-    family = "IPv6" if opened.is_ipv6 else "IPv4"
-    return InterfaceView(number, f"UDP/{family}/{opened.bind}", opened.bind, 0)
-
-
-def _peer_view(peer: Peer) -> PeerView:
-    age = time.monotonic() - peer.heard_at
-    stats = peer.stats
-    return PeerView(
-        key=peer.key,
-        label=peer.label,
-        version=peer.version,
-        endpoint=peer.endpoint,
-        state=peer.state.name,
-        user=peer.user or None,
-        interface=peer.interface,
-        is_incoming=peer.is_incoming,
-        bytes_in=stats.bytes_in if stats else 0,
-        bytes_out=stats.bytes_out if stats else 0,
-        receive_kbps=peer.receive_kbps,
-        send_kbps=peer.send_kbps,
-        last_in_unix_ms=int((time.time() - age) * 1000),
-        duplicates=stats.duplicates if stats else 0,
-        lost=stats.lost if stats else 0,
-        out_of_range=stats.out_of_range if stats else 0,
-        received=stats.packets_in if stats else 0,
-        round_trip_ms=None if peer.round_trip_s is None else round(peer.round_trip_s * 1000),
-    )
-
-
+    def active_searches(self) -> Sequence[ActiveSearch]:
+        """The searches that are running."""
+        return [
+            ActiveSearch(search.address, search.last_asked, search.requests)
+            for search in self._node.pathfinder.searches()
+        ]
