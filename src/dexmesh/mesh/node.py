@@ -100,8 +100,8 @@ class Node:
         """Take in one event of the engine."""
         self._handlers[type(event)](event, now)
 
-    def next_timeout(self) -> tuple[float, str] | None:
-        """When, and for what reason, `handle_timeout` wants to be called."""
+    def next_timeout(self) -> tuple[float, str]:
+        """When, and for what reason, `handle_timeout` wants to be called; there is always one."""
         times = [
             (self._cycle_at, "check cycle"),
             self.pings.next_timeout(),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NewType
+from typing import NewType, TypeGuard
 
 from dexmesh.engine.messages import Command, Endpoint, InterfaceNumber, PeerId
 from dexmesh.mesh.routes import Route
@@ -174,6 +174,12 @@ Notice = (
     | PathFailed
     | MessageRefused
 )
+
+
+def is_notice(output: Command | Notice) -> TypeGuard[Notice]:
+    """Whether an output of the node is for the program, not for the data plane."""
+    return isinstance(output, Notice)
+
 
 Emit = Callable[[Command | Notice], None]
 """How a part puts something out; the node keeps the order."""

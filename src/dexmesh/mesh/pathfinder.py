@@ -16,7 +16,7 @@ from typing import Protocol
 from dexmesh.engine.messages import RoutingMessage
 from dexmesh.mesh.dht.maintenance import Maintenance
 from dexmesh.mesh.dht.responder import Responder
-from dexmesh.mesh.dht.search import MAX_SEARCHES, SEARCH_S, Search, SearchOwner
+from dexmesh.mesh.dht.search import MAX_SEARCHES, SEARCH_S, Search, SearchInfo, SearchOwner
 from dexmesh.mesh.dht.table import Node, Table
 from dexmesh.mesh.dht.tree import Link
 from dexmesh.mesh.identity import Identity
@@ -117,6 +117,16 @@ class DhtPathfinder:
         cost = 0 if node is self._table.own else self._table.cost_of(route.label)
         return NodeInfo(route, node.scheme, len(node.links), cost * _TABLE_COST_STEP, info)
 
+    def nearest(self, address: Address) -> Route | None:
+        """The node itself if there is a way to it, else the nearest one that has a way (06 §6)."""
+        ranked = sorted(self._table.nodes(), key=lambda node: distance(node.address, address))
+        routes = (self.route_to(node.address) for node in ranked)
+        return next((route for route in routes if route is not None), None)
+
+    def searches(self) -> list[SearchInfo]:
+        """The searches that are running, oldest first."""
+        return [search.info() for search in self._searches]
+
     # --- Searching ---------------------------------------------------------------------------
 
     def start_search(self, address: Address, most: int, owner: SearchOwner, now: float) -> bool:
@@ -136,10 +146,6 @@ class DhtPathfinder:
         search.begin(self._seeds(address), now)
         return True
 
-    def is_searching(self, address: Address) -> bool:
-        """Whether a search for this address is running."""
-        return any(search.address == address for search in self._searches)
-
     # --- What every query teaches ------------------------------------------------------------
 
     def learn_answer(self, answer: Answer, now: float) -> None:
@@ -152,7 +158,7 @@ class DhtPathfinder:
 
     def learn_silence(self, asked: Asked, now: float) -> None:
         """A silence makes the way worse, and the last link of it suspect."""
-        self._table.learn_silence(asked.target.address, asked.target.label)
+        self._table.learn_silence(asked.target.address, asked.target.label, now)
 
     # --- Messages of others ------------------------------------------------------------------
 
@@ -191,7 +197,7 @@ class DhtPathfinder:
                 child = nodes[place + 1]
                 for link in list(node.links.values()):
                     if link.child == child.address:
-                        self._table.fail_link(link)
+                        self._table.fail_link(link, now)
                 node.ask_at = min(node.ask_at, now)
 
     def handle_answer(self, answer: Answer, now: float) -> None:

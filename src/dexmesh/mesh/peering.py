@@ -300,7 +300,7 @@ class Peering:
         """A node that calls from a new endpoint may have left its old one (04 §8)."""
         for other in self.peers.with_key(peer.key):
             if other.id < peer.id and other.interface == peer.interface:
-                self._keep_alive.suspect(other, now)
+                self._keep_alive.suspect(other, now, PROBES_AFTER_CHANGE)
 
     def _bound_half_open(self) -> None:
         """The oldest caller that never finished its handshake makes room (04 §15)."""

@@ -27,7 +27,8 @@ from dexmesh.mesh.pings import PingOutcome, SwitchPings
 from dexmesh.mesh.queries import Answer, Asked, Queries, Target
 from dexmesh.mesh.routes import MetricClass, Route
 from dexmesh.wire.address import Address
-from dexmesh.wire.dht import Reply
+from dexmesh.wire.dht import GET_PEERS
+from dexmesh.wire.keys import address_of
 from dexmesh.wire.label import Label
 
 
@@ -152,9 +153,14 @@ def _sender_of(answer: Answer, now: float) -> Route:
 
 
 def _routes_in(answer: Answer) -> tuple[Route, ...]:
-    """The nodes of a reply as we can reach them; those that do not fit a label are left out."""
-    reply: Reply = answer.reply
-    found = (spliced(entry, answer.label) for entry in reply.nodes)
+    """The nodes of a reply as we can reach them; those that do not fit a label are left out.
+
+    In the answer to `gp` the labels stay as the node told them: they name its interfaces.
+    """
+    nodes = answer.reply.nodes
+    if answer.asked.kind == GET_PEERS:
+        return tuple(Route(address_of(one.key), one.key, one.version, one.label) for one in nodes)
+    found = (spliced(entry, answer.label) for entry in nodes)
     return tuple(
         Route(one.address, one.key, one.version, one.label) for one in found if one is not None
     )

@@ -302,7 +302,8 @@ class Sessions:
             session.probing = label
 
     def _look_for_better(self, session: Session, now: float) -> None:
-        route = self._pathfinder.route_to(session.address, session.paths.failed_labels())
+        """A shorter path is proved before it is used; one that failed long ago may work again."""
+        route = self._pathfinder.route_to(session.address)
         if route is not None and label_length(route.label) < label_length(session.used):
             self._probe(session, route.label, now)
 

@@ -18,6 +18,7 @@ from dexmesh.wire.address import Address, distance
 from dexmesh.wire.dht import FIND_NODE, PING, NodeEntry
 from dexmesh.wire.keys import address_of
 from dexmesh.wire.label import Label, label_length, splice
+from dexmesh.wire.node_address import NodeAddress
 from dexmesh.wire.versions import MINIMUM_ROUTED_VERSION
 
 PARALLEL = 3  # ours, 06 §11.2
@@ -40,6 +41,15 @@ class SearchOwner(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class SearchInfo:
+    """A search that is running, for people: whom it asked last, how many it asked."""
+
+    address: Address
+    last_asked: NodeAddress | None
+    requests: int
+
+
 @dataclass(slots=True)
 class Search:
     """One search. It is the `Asker` of its queries."""
@@ -56,7 +66,14 @@ class Search:
     target_labels: dict[Label, None] = field(default_factory=dict)
     open: dict[Asked, None] = field(default_factory=dict)
     requests: int = 0
+    last_asked: Target | None = None
     is_over: bool = False
+
+    def info(self) -> SearchInfo:
+        """How far it has come."""
+        last = self.last_asked
+        asked = None if last is None else NodeAddress(last.key, last.label, last.version)
+        return SearchInfo(self.address, asked, self.requests)
 
     def begin(self, seeds: list[Target], now: float) -> None:
         """Ask the nodes we know, the nearest to the target first."""
@@ -126,6 +143,7 @@ class Search:
             asked = self.queries.start(target, FIND_NODE, now, self, self.address)
             if asked is not None:
                 self.open[asked] = None
+                self.last_asked = target
                 self.requests += 1
         if not self.open:
             self._end(None, now)

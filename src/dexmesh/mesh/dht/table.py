@@ -33,6 +33,7 @@ MAX_NODES = 256  # ours; the reference has 128 (06 §7)
 MAX_LINKS = 4096  # 06 §7
 MAX_LINKS_PER_NODE = 256  # 03 §5: what a switch holds
 MAX_WAYS = 4  # ours: labels remembered for one node
+FORGIVE_S = 30.0  # ours: a failed link that its node still tells of is tried again after this
 FRESH_S = 300.0  # ours: how long an answer counts as recent (06 §11.3)
 
 _BEST_IN_BUCKET = 4  # 06 §7
@@ -121,7 +122,9 @@ class Table:
         choices = [
             (self._way_cost(way), label_length(way.label), way.label)
             for way in node.ways.values()
-            if way.proved_at is not None and now - way.proved_at < FRESH_S and not way.failures
+            if way.proved_at is not None
+            and now - way.proved_at < FRESH_S
+            and self._way_cost(way) < PENALTY
         ]
         return min(choices)[2] if choices else None
 
@@ -214,24 +217,28 @@ class Table:
                 self._tree = None
         return node
 
-    def learn_silence(self, address: Address, label: Label) -> None:
-        """A node did not answer what we sent along `label`."""
+    def learn_silence(self, address: Address, label: Label, now: float) -> None:
+        """A node did not answer what we sent along `label`: its last link is suspect.
+
+        If we do not know the links of the way, the way itself is.
+        """
         node = self._nodes.get(address)
         if node is None:
             return
         node.silences += 1
+        links, is_whole = follow(self.own, self._nodes, label)
         way = node.ways.get(label)
-        if way is not None:
+        if links and is_whole:
+            self.fail_link(links[-1], now)
+        elif way is not None:
             way.failures += 1
             if way.failures >= _WAY_FAILURES:
                 del node.ways[label]
-        links, is_whole = follow(self.own, self._nodes, label)
-        if links and is_whole:
-            self.fail_link(links[-1])
 
-    def fail_link(self, link: Link) -> None:
+    def fail_link(self, link: Link, now: float) -> None:
         """A link seems not to carry packets: avoid it until something proves it again."""
         link.failures += 1
+        link.failed_at = now
         self._tree = None
 
     def learn_link(
@@ -248,9 +255,9 @@ class Table:
             return None
         known = parent.links.get(director.interface)
         if known is not None and known.child == child:
-            if known.failures > 1:
-                known.failures, self._tree = 1, None
             known.seen_at = now
+            if known.failures and now - known.failed_at >= FORGIVE_S:
+                known.failures, self._tree = 0, None
             return known
         if known is not None:
             parent.links.clear()  # 06 §7: its switch was renumbered
@@ -286,8 +293,11 @@ class Table:
     # --- Inside ------------------------------------------------------------------------------
 
     def _way_cost(self, way: Way) -> int:
-        unproved = 0 if way.proved_at is not None else _UNPROVED_COST
-        return self.cost_of(way.label) + unproved + PENALTY * way.failures
+        """Like `cost_of`; its own failures count as long as nobody told of all its links."""
+        cost = self.cost_of(way.label)
+        if way.failures and not follow(self.own, self._nodes, way.label)[1]:
+            cost += PENALTY * way.failures
+        return cost if way.proved_at is not None else cost + _UNPROVED_COST
 
     def _learn_way(self, node: Node, label: Label) -> None:
         if label in node.ways:

@@ -42,6 +42,7 @@ class Link:
     child: Address
     seen_at: float
     failures: int = 0
+    failed_at: float = 0.0
 
     @property
     def cost(self) -> int:
