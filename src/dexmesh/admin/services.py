@@ -8,7 +8,7 @@ Keeps     methods that only read are plain; methods that wait for the network or
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
@@ -295,7 +295,10 @@ class NodeServices(Protocol):
     ) -> NodeAnswer:
         """AdminError `not_found` for an address or label that is in no table."""
 
-    def search(self, address: Address, most_requests: int) -> AsyncIterator[SearchStep]:
-        """Ends when the node is found, nobody is left to ask, or enough were asked."""
+    def search(self, address: Address, most_requests: int) -> AsyncGenerator[SearchStep, None]:
+        """Ends when the node is found, nobody is left to ask, or enough were asked.
+
+        Closing the generator ends the search. AdminError `creating search` if there are too many.
+        """
 
     def active_searches(self) -> Sequence[ActiveSearch]: ...

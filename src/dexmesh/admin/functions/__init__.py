@@ -1,0 +1,1 @@
+"""The functions of the admin RPC, one file a topic."""
