@@ -93,6 +93,14 @@ class AdminError(DexmeshError):
         self.hint = hint
 
 
+class NoNodeError(DexmeshError):
+    """No node answers on the admin address: start one with `dexmesh up`."""
+
+    def __init__(self, where: str) -> None:
+        super().__init__(f"no node is listening on {where}")
+        self.hint = "start one with `dexmesh up`, or name its configuration with --config"
+
+
 class AuthFailedError(AdminError):
     """The admin password is wrong; see `admin.password` in cjdroute.conf or ~/.cjdnsadmin."""
 

@@ -14,9 +14,10 @@ import typer
 
 from dexmesh.cli.config import load_file
 from dexmesh.cli.connection import Connection, connect
-from dexmesh.cli.output import Exit, NoNodeError, fail, note, print_json, reports_errors, say
+from dexmesh.cli.output import Exit, fail, note, print_json, reports_errors, say
 from dexmesh.cli.peers import peers_of
 from dexmesh.cli.places import ConfigOption, JsonOption, find_config
+from dexmesh.errors import NoNodeError
 from dexmesh.wire.address import Address, format_address, parse_address
 
 _ADDRESSES = Path("/proc/net/if_inet6")

@@ -18,6 +18,7 @@ from dexmesh.errors import (
     AuthFailedError,
     ConfigError,
     DexmeshError,
+    NoNodeError,
     PermissionNeededError,
     UnknownFunctionError,
 )
@@ -44,14 +45,6 @@ EXIT_HELP = (
     "Exit codes: 0 done, 1 failed or no reply, 2 wrong usage, 69 no node running, "
     "77 a right is missing, 78 the configuration is wrong."
 )
-
-
-class NoNodeError(DexmeshError):
-    """No node answers on the admin address: start one with `dexmesh up`."""
-
-    def __init__(self, where: str) -> None:
-        super().__init__(f"no node answers on {where}")
-        self.hint = "start one with `dexmesh up`, or name its configuration with --config"
 
 
 @functools.cache

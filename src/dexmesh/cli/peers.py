@@ -17,7 +17,6 @@ import typer
 from dexmesh.cli.connection import Connection, connect
 from dexmesh.cli.output import (
     EXIT_HELP,
-    NoNodeError,
     fail,
     note,
     print_json,
@@ -28,7 +27,7 @@ from dexmesh.cli.output import (
 from dexmesh.cli.places import ConfigOption, JsonOption, find_config
 from dexmesh.config.edit import NewPeer, add_peer, remove_peer
 from dexmesh.config.files import read_config_file, write_secret_file
-from dexmesh.errors import AdminError, DecodeError
+from dexmesh.errors import AdminError, DecodeError, NoNodeError
 from dexmesh.wire.address import format_address
 from dexmesh.wire.keys import PublicKey, address_of, decode_key, encode_key
 from dexmesh.wire.node_address import decode_node_address
