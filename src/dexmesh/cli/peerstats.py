@@ -18,7 +18,11 @@ def line_of(peer: Mapping[str, object]) -> str:
     """One peer the way articles show it."""
     line = f"{peer['lladdr']} {peer['addr']} {peer['state']}"
     line += f" in {peer['recvKbps']}kb/s out {peer['sendKbps']}kb/s"
-    for title, key in (("DUP", "duplicates"), ("LOS", "lostPackets"), ("OOR", "receivedOutOfRange")):
+    for title, key in (
+        ("DUP", "duplicates"),
+        ("LOS", "lostPackets"),
+        ("OOR", "receivedOutOfRange"),
+    ):
         if peer[key]:
             line += f"  {title} {peer[key]}"
     return line + (f' "{peer["user"]}"' if peer.get("user") else "")

@@ -14,16 +14,18 @@ import logging
 import os
 import random
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
+from dexmesh.admin.endpoint import AdminEndpoint
 from dexmesh.admin.services import NodeServices
 from dexmesh.config.settings import Settings, TunKind, UdpInterfaceSettings
 from dexmesh.engine import _native
 from dexmesh.engine.door import EngineDoor
 from dexmesh.errors import HostError, UsageError
-from dexmesh.host.admin import AdminPort
+from dexmesh.host.admin import open_admin
 from dexmesh.host.answers import Answers
 from dexmesh.host.device import TunDevice
 from dexmesh.host.logs import TextFormatter, set_up_logging
@@ -69,7 +71,7 @@ def run(settings: Settings, options: RunOptions) -> int:
 
     Raises HostError (with a hint) for what the operating system refuses at the start.
     """
-    set_up_logging(settings.logging)
+    set_up_logging(settings.logging, sys.stdout if settings.logging.to_stdout else None)
     if isinstance(options.watcher, logging.Handler):
         options.watcher.setFormatter(TextFormatter())
         logging.getLogger("dexmesh").handlers[:] = [options.watcher]
@@ -102,7 +104,7 @@ class Daemon:
             self._node, self._door, self._runner, self._answers, self._stop.set
         )
         self._services.pump, self._services.tun = self._pump, self._tun
-        self._admin = AdminPort(settings.admin, self._services)
+        self._admin: AdminEndpoint | None = None
         self._watch = NetworkWatch(self._handle_network_changed)
 
     async def run(self) -> int:
@@ -123,9 +125,11 @@ class Daemon:
 
     async def _start(self) -> None:
         settings = self._settings
-        await self._admin.open()
-        self._add_passwords()
         self._pump.start()
+        self._add_passwords()
+        self._admin = await open_admin(
+            settings.admin, self._services, with_log_stream=not settings.logging.to_stdout
+        )
         for interface in settings.udp_interfaces:
             self._open_interface(interface)
         await self._start_tun()
@@ -226,7 +230,8 @@ class Daemon:
         notify("STOPPING=1")
         self._services.names.stop()
         self._watch.stop()
-        self._admin.close()
+        if self._admin is not None:
+            await self._admin.close()
         with contextlib.suppress(UsageError):
             self._pump.stop()
         self._services.detach_all()

@@ -30,17 +30,20 @@ def fields_of(record: logging.LogRecord) -> dict[str, object]:
     return {name: value for name, value in record.__dict__.items() if name not in _STANDARD}
 
 
+def describe(record: logging.LogRecord) -> str:
+    """The fixed message and the fields, in one line."""
+    fields = (f"{name}={_quoted(value)}" for name, value in fields_of(record).items())
+    return " ".join((record.getMessage(), *fields))
+
+
 class TextFormatter(logging.Formatter):
     """`1795350625 INFO peering.py:120 peer is up peer=fc00::1 label=0000.0000.0000.0013`."""
 
     def format(self, record: logging.LogRecord) -> str:
         """One line (more only with a traceback)."""
         level = _NAMES.get(record.levelname, record.levelname)
-        parts = [
-            f"{record.created:.0f} {level} {record.filename}:{record.lineno} {record.getMessage()}"
-        ]
-        parts += [f"{name}={_quoted(value)}" for name, value in fields_of(record).items()]
-        line = " ".join(parts)
+        place = f"{record.filename}:{record.lineno}"
+        line = f"{record.created:.0f} {level} {place} {describe(record)}"
         return f"{line}\n{self.formatException(record.exc_info)}" if record.exc_info else line
 
 
