@@ -129,7 +129,8 @@ class Demo:
             peers = json.loads(
                 self._dexmesh(relay.machine, "peers", "--json", "--config", str(relay.config))
             )
-            return sum(peer["state"] == "ESTABLISHED" for peer in peers["peers"]) == 2
+            states: list[str] = [peer["state"] for peer in peers["peers"]]
+            return states.count("ESTABLISHED") == 2
 
         wait_until(linked, LINK_WAIT_S, "both links of r")
         for line in self._dexmesh(

@@ -45,7 +45,7 @@ app.add_typer(config.app, name="config")
 @app.command("version", epilog=_example("dexmesh version"))
 def version(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
     """Print the version of this program and of the protocol it speaks."""
-    from dexmesh.mesh.identity import PROTOCOL_VERSION
+    from dexmesh.wire.versions import PROTOCOL_VERSION
 
     if as_json:
         print_json({"version": __version__, "protocol": PROTOCOL_VERSION})

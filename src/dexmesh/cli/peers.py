@@ -30,7 +30,7 @@ from dexmesh.config.files import read_config_file, write_secret_file
 from dexmesh.errors import AdminError, DecodeError, NoNodeError
 from dexmesh.wire.address import format_address
 from dexmesh.wire.keys import PublicKey, address_of, decode_key, encode_key
-from dexmesh.wire.node_address import decode_node_address
+from dexmesh.wire.node_address import parse_node_address
 
 app = typer.Typer(no_args_is_help=True, help="Tell the node whom to call.", epilog=EXIT_HELP)
 
@@ -58,7 +58,7 @@ def peers_of(node: Connection) -> list[dict[str, object]]:
     """Every link of the node, oldest first, with the address of the other end."""
     shown = []
     for peer in node.pages("InterfaceController_peerStats", "peers"):
-        name = decode_node_address(str(peer["addr"]))
+        name = parse_node_address(str(peer["addr"]))
         key = name.key
         shown.append(
             {
@@ -126,16 +126,18 @@ def add(
 
 
 def _add_live(config: Path | None, peer: NewPeer) -> str:
+    optional: dict[str, str | bytes | None] = {"login": peer.login, "peerName": peer.peer_name}
+    given = {name: value for name, value in optional.items() if value is not None}
     try:
         with connect(config) as node:
             node.call(
                 "UDPInterface_beginConnection",
+                wait_s=None,
                 publicKey=encode_key(peer.public_key),
                 address=peer.endpoint,
                 interfaceNumber=_interface_for(node, peer.endpoint),
                 password=peer.password,
-                **({} if peer.login is None else {"login": peer.login}),
-                **({} if peer.peer_name is None else {"peerName": peer.peer_name}),
+                **given,
             )
     except NoNodeError:
         return "not running"

@@ -30,7 +30,7 @@ def line_of(peer: Mapping[str, object]) -> str:
 
 @reports_errors
 def main() -> None:
-    """Print one line per peer, in the order of the node."""
+    """Print one line per peer, oldest first."""
     parser = argparse.ArgumentParser(
         prog="peerStats",
         description="Show the peers of the node on this machine.",
@@ -39,7 +39,7 @@ def main() -> None:
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
     arguments = parser.parse_args()
     with connect(None) as node:
-        peers = node.pages("InterfaceController_peerStats", "peers", newest_first=True)
+        peers = node.pages("InterfaceController_peerStats", "peers")
     if arguments.json:
         print_json(peers)
         return

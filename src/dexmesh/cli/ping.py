@@ -70,9 +70,10 @@ def ping(
 def _ask(node: Connection, target: str, timeout: float, switch: bool) -> dict[str, object]:
     name = "SwitchPinger_ping" if switch else "RouterModule_pingNode"
     answer = node.call(name, wait_s=timeout + 2, path=target, timeout=int(timeout * 1000))
-    shown = {key: answer[key] for key in ("result", "ms", "addr", "from", "path") if key in answer}
-    version = answer.get("protocol", answer.get("version"))
-    return {"result": "timeout", "ms": int(timeout * 1000), **shown, "protocol": version}
+    shown: dict[str, object] = {"result": "timeout", "ms": int(timeout * 1000)}
+    shown |= {key: answer[key] for key in ("result", "ms", "addr", "from", "path") if key in answer}
+    shown["protocol"] = answer.get("protocol", answer.get("version"))
+    return shown
 
 
 def _show(target: str, turn: int, reply: dict[str, object]) -> None:

@@ -78,20 +78,28 @@ EXPLANATIONS: dict[DropReason, str] = {
     DropReason.CRYPTO_STRAY_KEY: "A KEY packet although we sent no HELLO.",
     DropReason.CRYPTO_HANDSHAKE_OPEN_FAILED: "A handshake packet that does not open.",
     DropReason.CRYPTO_ZERO_TEMP_KEY: "A temporary key of zeros.",
-    DropReason.CRYPTO_INVALID_PACKET: "A handshake packet that repeats or contradicts an earlier one.",
+    DropReason.CRYPTO_INVALID_PACKET: (
+        "A handshake packet that repeats or contradicts an earlier one."
+    ),
     DropReason.CRYPTO_REPLAY: "A counter seen before, or too old.",
     DropReason.CRYPTO_OPEN_FAILED: "A data packet that does not open.",
     DropReason.CRYPTO_STALE_SESSION: "The session was reset while the packet was being opened.",
-    DropReason.LINK_UNKNOWN_ENDPOINT: "A datagram from an unknown endpoint that cannot begin a link.",
+    DropReason.LINK_UNKNOWN_ENDPOINT: (
+        "A datagram from an unknown endpoint that cannot begin a link."
+    ),
     DropReason.LINK_HANDSHAKE_RATE_LIMITED: "Too many handshakes from one source prefix.",
     DropReason.LINK_OWN_KEY: "A handshake with our own key.",
     DropReason.LINK_KEY_NOT_MESH: "A handshake with a key whose address is not in fc00::/8.",
-    DropReason.LINK_NOT_ESTABLISHED: "Not for our router, on a link that is not established (docs/protocol/04 §5.3).",
+    DropReason.LINK_NOT_ESTABLISHED: (
+        "Not for our router, on a link that is not established (docs/protocol/04 §5.3)."
+    ),
     DropReason.LINK_SWITCH_FULL: "The switch has no free interface number for another peer.",
     DropReason.LINK_INTERFACE_GONE: "The interface the datagram belongs to is gone.",
     DropReason.LINK_OVERSIZE: "A datagram longer than a link message may be.",
     DropReason.SWITCH_RUNT: "A switch packet shorter than its header.",
-    DropReason.SWITCH_MALFORMED_ADDRESS: "A label whose next director cannot be followed (error 1).",
+    DropReason.SWITCH_MALFORMED_ADDRESS: (
+        "A label whose next director cannot be followed (error 1)."
+    ),
     DropReason.SWITCH_RETURN_PATH_INVALID: "A way back that does not fit (error 10).",
     DropReason.SWITCH_LABEL_SHIFT_OVERFLOW: "More than 63 bits of label consumed.",
     DropReason.SWITCH_NO_PEER: "No peer at the interface the label names (error 1).",
@@ -99,12 +107,18 @@ EXPLANATIONS: dict[DropReason, str] = {
     DropReason.ROUTER_RUNT: "A packet for our router that is too short to say what it is.",
     DropReason.ROUTER_UNKNOWN_HANDLE: "A session handle we did not hand out.",
     DropReason.ROUTER_BAD_COUNTER: "A handle followed by a counter below 4.",
-    DropReason.ROUTER_PLAINTEXT_RUNT: "A session plaintext shorter than its data header (and handle).",
+    DropReason.ROUTER_PLAINTEXT_RUNT: (
+        "A session plaintext shorter than its data header (and handle)."
+    ),
     DropReason.ROUTER_SESSION_TABLE_FULL: "The session table is full of busier sessions.",
     DropReason.ROUTER_UNHANDLED_CONTENT_TYPE: "A content type nobody here handles.",
-    DropReason.ROUTER_BAD_KEY: "A session handshake with our own key, or a key whose address is not in fc00::/8.",
+    DropReason.ROUTER_BAD_KEY: (
+        "A session handshake with our own key, or a key whose address is not in fc00::/8."
+    ),
     DropReason.ROUTER_HANDSHAKE_RATE_LIMITED: "Too many session handshakes in a short time.",
-    DropReason.ROUTER_CONTENT_BEFORE_HANDSHAKE: "Content that may not be carried before the handshake is done.",
+    DropReason.ROUTER_CONTENT_BEFORE_HANDSHAKE: (
+        "Content that may not be carried before the handshake is done."
+    ),
     DropReason.TUN_RUNT: "A TUN packet shorter than its header says.",
     DropReason.TUN_NOT_IPV6: "A TUN packet that is not IPv6.",
     DropReason.TUN_WRONG_SOURCE: "A TUN packet whose source is not our address.",

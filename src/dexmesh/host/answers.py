@@ -8,7 +8,7 @@ Keeps     every waiter is woken or cancelled; a search that nobody reads any mor
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from typing import TypeVar
 
 from dexmesh.mesh.notices import (
@@ -75,7 +75,7 @@ class Answers:
 
     async def search(
         self, request: RequestId, queue: asyncio.Queue[_SearchNotice], timeout_s: float
-    ) -> AsyncIterator[SearchProgress]:
+    ) -> AsyncGenerator[SearchProgress, None]:
         """Every answer of a search until it ends."""
         try:
             async with asyncio.timeout(timeout_s + GRACE_S):

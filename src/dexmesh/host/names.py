@@ -79,7 +79,7 @@ async def resolve(host: str, port: int, is_ipv6: bool) -> list[Endpoint]:
     except (OSError, TimeoutError) as error:
         log.warning("a peer's name does not resolve", extra={"host": host, "reason": str(error)})
         return []
-    return list(dict.fromkeys(endpoint_of(entry[4][0], port) for entry in found))
+    return list(dict.fromkeys(endpoint_of(str(entry[4][0]), port) for entry in found))
 
 
 class NamedPeers:

@@ -118,4 +118,4 @@ def _is_change(data: bytes) -> bool:
     if len(data) < 16:
         return False
     (kind,) = struct.unpack_from("=H", data, 4)
-    return 16 <= kind <= 25
+    return bool(16 <= kind <= 25)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import os
 import pwd
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from typing import Protocol
 
 from dexmesh.admin.services import (
@@ -421,7 +421,9 @@ class HostServices:
             raise NoRouteError("no node is known at that label")
         return target
 
-    async def search(self, address: Address, most_requests: int) -> AsyncIterator[SearchStep]:
+    async def search(
+        self, address: Address, most_requests: int
+    ) -> AsyncGenerator[SearchStep, None]:
         """Look for a node; every answer on the way."""
         request = self._node.start_search(address, most_requests, time.monotonic())
         queue = self._answers.expect_search(request)
