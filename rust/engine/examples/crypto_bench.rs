@@ -19,7 +19,7 @@ fn main() {
         "{:>9} {:>6} {:>6} {:>9} {:>9}",
         "kernel", "bytes", "batch", "seal ns", "open ns"
     );
-    for kernel in [Kernel::Portable, Kernel::Auto] {
+    for kernel in [Kernel::Portable, Kernel::Avx2, Kernel::Auto] {
         for size in SIZES {
             for batch in BATCHES {
                 let (seal, open) = measure(kernel, size, batch);

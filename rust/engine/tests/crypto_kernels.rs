@@ -11,7 +11,7 @@ use dexmesh_engine::crypto::{
 };
 use proptest::prelude::*;
 
-const KERNELS: [Kernel; 2] = [Kernel::Auto, Kernel::Portable];
+const KERNELS: [Kernel; 3] = [Kernel::Auto, Kernel::Avx2, Kernel::Portable];
 
 /// From the tests of NaCl ("secretbox", "core1", "core2", "stream", "onetimeauth").
 mod nacl {

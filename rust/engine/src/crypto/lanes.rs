@@ -53,10 +53,7 @@ pub(super) trait Lanes: Copy {
 
 /// What every machine has: arrays.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Arrays;
-
-const WORDS: usize = 4;
-const LONGS: usize = 2;
+pub(super) struct Arrays<const WORDS: usize, const LONGS: usize>;
 
 #[inline(always)]
 fn zip<T: Copy, const N: usize>(a: [T; N], b: [T; N], f: impl Fn(T, T) -> T) -> [T; N] {
@@ -67,7 +64,7 @@ fn zip<T: Copy, const N: usize>(a: [T; N], b: [T; N], f: impl Fn(T, T) -> T) -> 
     out
 }
 
-impl Lanes for Arrays {
+impl<const WORDS: usize, const LONGS: usize> Lanes for Arrays<WORDS, LONGS> {
     type Words = [u32; WORDS];
     type Longs = [u64; LONGS];
     const WORDS: usize = WORDS;
@@ -75,7 +72,7 @@ impl Lanes for Arrays {
 
     #[inline(always)]
     fn words(self, lane: impl Fn(usize) -> u32) -> Self::Words {
-        [lane(0), lane(1), lane(2), lane(3)]
+        core::array::from_fn(lane)
     }
 
     #[inline(always)]
@@ -111,7 +108,7 @@ impl Lanes for Arrays {
 
     #[inline(always)]
     fn longs(self, lane: impl Fn(usize) -> u64) -> Self::Longs {
-        [lane(0), lane(1)]
+        core::array::from_fn(lane)
     }
 
     #[inline(always)]
@@ -123,7 +120,7 @@ impl Lanes for Arrays {
 
     #[inline(always)]
     fn halves(self, lane: impl Fn(usize) -> u128) -> [Self::Longs; 2] {
-        let lanes = [lane(0), lane(1)];
+        let lanes: [u128; LONGS] = core::array::from_fn(lane);
         [
             lanes.map(|lane| lane as u64),
             lanes.map(|lane| (lane >> 64) as u64),

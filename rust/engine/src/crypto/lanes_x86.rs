@@ -3,7 +3,7 @@
 //! pulp's tokens prove that the machine has the instructions, which makes calling them safe.
 //!
 //! Place     lanes.rs says what each operation is -> here
-//! Keeps     the same numbers as [`super::lanes::Arrays`]
+//! Keeps     the same numbers as the arrays of lanes.rs
 
 use core::arch::x86_64::{__m128i, __m256i, __m512i};
 

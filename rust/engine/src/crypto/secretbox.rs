@@ -25,6 +25,8 @@ pub enum Kernel {
     /// The widest this machine has, found at run time.
     #[default]
     Auto,
+    /// At most AVX2, to compare with what is wider; elsewhere than on x86-64 like `Portable`.
+    Avx2,
     /// Only what every machine of this architecture has.
     Portable,
 }

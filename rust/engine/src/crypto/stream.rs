@@ -21,6 +21,10 @@ use super::secretbox::{Kernel, Tag};
 
 /// How many messages go together.
 pub(super) const GROUP: usize = 16;
+const PORTABLE: Arrays<4, 2> = Arrays;
+const ONE: Arrays<1, 1> = Arrays;
+/// So few messages get their keys faster one by one.
+const FEW: usize = 2;
 const BLOCK_BYTES: usize = 64;
 const ONE_TIME_KEY_BYTES: usize = 32;
 
@@ -74,25 +78,23 @@ pub(super) fn process(
         messages,
     };
     #[cfg(target_arch = "x86_64")]
-    if kernel == Kernel::Auto {
-        match pulp::x86::Arch::new() {
-            pulp::x86::Arch::V4(token) => {
-                return token.vectorize(
-                    #[inline(always)]
-                    || job.run(token),
-                );
-            }
-            pulp::x86::Arch::V3(token) => {
-                return token.vectorize(
-                    #[inline(always)]
-                    || job.run(token),
-                );
-            }
-            _ => {}
+    {
+        use pulp::x86::{V3, V4};
+        if let (Kernel::Auto, Some(token)) = (kernel, V4::try_new()) {
+            return token.vectorize(
+                #[inline(always)]
+                || job.run(token),
+            );
+        }
+        if let (Kernel::Auto | Kernel::Avx2, Some(token)) = (kernel, V3::try_new()) {
+            return token.vectorize(
+                #[inline(always)]
+                || job.run(token),
+            );
         }
     }
     let _ = kernel; // elsewhere there is one kernel only
-    job.run(Arrays);
+    job.run(PORTABLE);
 }
 
 struct Job<'a> {
@@ -176,8 +178,9 @@ impl Job<'_> {
                 message.tag = *tag;
             }
         }
-        keys.zeroize();
-        one_time_keys.zeroize();
+        for key in &mut keys[..count] {
+            key.zeroize();
+        }
     }
 }
 
@@ -186,6 +189,12 @@ impl Job<'_> {
 fn message_keys<L: Lanes>(lanes: L, key: &Key, messages: &[Message]) -> [KeyWords; GROUP] {
     let words = salsa20::key_words(key.bytes());
     let mut keys = [KeyWords::default(); GROUP];
+    if messages.len() <= FEW {
+        for (message, key) in messages.iter().zip(&mut keys) {
+            *key = hsalsa20_of(&words, message.head);
+        }
+        return keys;
+    }
     for (messages, keys) in messages.chunks(L::WORDS).zip(keys.chunks_mut(L::WORDS)) {
         let input = [0, 1, 2, 3].map(|at: usize| {
             lanes.words(|lane| messages.get(lane).map_or(0, |message| message.head[at]))
@@ -337,7 +346,11 @@ fn authenticate<L: Lanes>(
 
 /// HSalsa20 of one key.
 pub(super) fn hsalsa20(key: &Key, input: [u32; 4]) -> KeyWords {
-    let words = salsa20::key_words(key.bytes()).map(|word| Arrays.words(|_| word));
-    let state = salsa20::state(Arrays, words, input.map(|word| Arrays.words(|_| word)));
-    salsa20::hsalsa20(Arrays, &state).map(|words| words[0])
+    hsalsa20_of(&salsa20::key_words(key.bytes()), input)
+}
+
+#[inline(always)]
+fn hsalsa20_of(key: &KeyWords, input: [u32; 4]) -> KeyWords {
+    let state = salsa20::state(ONE, key.map(|word| [word]), input.map(|word| [word]));
+    salsa20::hsalsa20(ONE, &state).map(|[word]| word)
 }
