@@ -1,25 +1,12 @@
-//! What the runner asks of an engine, and what an engine asks of the runner.
+//! What the runner asks of an engine.
 //!
-//! Place     runner.rs -> here -> rust/engine
+//! Place     runner.rs, threads.rs -> here -> rust/engine; tests put a simpler engine in its place
 
 use std::ops::Range;
 
 use dexmesh_engine::drop::DropReason;
 use dexmesh_engine::message::{Endpoint, InterfaceNumber};
-
-/// Temporary.
-pub trait Sink {
-    /// s
-    fn send(
-        &mut self,
-        interface: InterfaceNumber,
-        to: &Endpoint,
-        arena: &mut [u8],
-        packets: &[Range<usize>],
-    );
-    /// d
-    fn deliver(&mut self, arena: &mut [u8], packets: &[Range<usize>]);
-}
+use dexmesh_engine::{Engine, Sink, Waker};
 
 /// The part of the engine that packets pass. Times are monotonic milliseconds.
 pub trait PacketEngine: Send + Sync {
@@ -46,5 +33,41 @@ pub trait PacketEngine: Send + Sync {
     /// Count packets that the operating system did not take.
     fn count_drops(&self, reason: DropReason, packets: u64);
     /// Have `waker` called when there is an event to take.
-    fn set_waker(&self, waker: Box<dyn Fn() + Send + Sync>);
+    fn set_waker(&self, waker: Waker);
+}
+
+impl PacketEngine for Engine {
+    fn handle_datagrams(
+        &self,
+        now_ms: u64,
+        interface: InterfaceNumber,
+        from: &Endpoint,
+        arena: &mut [u8],
+        packets: &[Range<usize>],
+        sink: &mut dyn Sink,
+    ) {
+        Engine::handle_datagrams(self, now_ms, interface, from, arena, packets, sink);
+    }
+
+    fn handle_tun(
+        &self,
+        now_ms: u64,
+        arena: &mut [u8],
+        packets: &[Range<usize>],
+        sink: &mut dyn Sink,
+    ) {
+        Engine::handle_tun(self, now_ms, arena, packets, sink);
+    }
+
+    fn tick(&self, now_ms: u64, sink: &mut dyn Sink) {
+        Engine::tick(self, now_ms, sink);
+    }
+
+    fn count_drops(&self, reason: DropReason, packets: u64) {
+        Engine::count_drops(self, reason, packets);
+    }
+
+    fn set_waker(&self, waker: Waker) {
+        Engine::set_waker(self, waker);
+    }
 }

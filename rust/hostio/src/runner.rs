@@ -16,12 +16,13 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, RwLock};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
+use dexmesh_engine::Sink;
 use dexmesh_engine::drop::DropReason;
 use dexmesh_engine::message::{Endpoint, InterfaceNumber};
 
 use crate::attachments::Attachments;
 use crate::offload::Coalescer;
-use crate::plane::{PacketEngine, Sink};
+use crate::plane::PacketEngine;
 use crate::stats::{IoCounters, IoStats, add};
 use crate::sys::EventFd;
 use crate::threads::{receive_loop, transmit_loop};

@@ -7,6 +7,7 @@ use std::io;
 use std::ops::Range;
 use std::sync::Arc;
 
+use dexmesh_engine::BATCH;
 use dexmesh_engine::drop::DropReason;
 use dexmesh_engine::message::InterfaceNumber;
 
@@ -22,7 +23,7 @@ const TICK_MS: u64 = 1000;
 /// Turns one descriptor gets before the others are looked at.
 const MOST_TURNS: usize = 8;
 /// Datagrams handed to the engine at once, unless a single message holds more.
-const MOST_DATAGRAMS: usize = 64;
+const MOST_DATAGRAMS: usize = BATCH;
 /// Errors in a row after which a socket counts as broken.
 const MOST_ERRORS: u32 = 100;
 

@@ -11,14 +11,12 @@ use std::os::fd::{AsFd, AsRawFd, OwnedFd, RawFd};
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 
 use dexmesh_engine::drop::DropReason;
+use dexmesh_engine::{BATCH, HEADROOM};
 
 use crate::offload::{Coalescer, Joining, Superframe, VNET_HEADER_BYTES, VnetHeader, split};
 use crate::sys;
 
-/// Free bytes before every packet in the arena of the TUN (docs/architecture.md §2).
-pub const HEADROOM: usize = 64;
-/// Most packets of one batch.
-pub const MOST_PACKETS: usize = 64;
+const MOST_PACKETS: usize = BATCH;
 const MOST_READ_BYTES: usize = 65_536 + VNET_HEADER_BYTES;
 const ARENA_BYTES: usize = MOST_PACKETS * 2048;
 

@@ -132,24 +132,25 @@ fn segmented_sends_arrive_joined() {
 }
 
 #[test]
-fn a_path_that_refuses_segments_gets_single_datagrams_and_ends_the_rung_only_when_it_keeps_on() {
+fn empty_ranges_are_no_datagrams() {
     let (sender, _) = port(ALL, false);
-    let (receiver, to) = port(NONE, false);
-    // Segments longer than the path's MTU (65536 on loopback less headers) are invalid; too large even singly: counted.
-    let (arena, ranges) = lay_out(&[1400; 3], 0);
-    let invalid = [0..0usize; 1];
-    assert_eq!(
-        sender.send(&to, &arena, &invalid).packets,
-        1,
-        "an empty datagram is a datagram"
-    );
-    let longest = lay_out(&[65_530, 1], 0);
-    let sent = sender.send(&to, &longest.0, &longest.1);
+    let (receiver, to) = port(ALL, false);
+    let ranges = [0..0, 0..10, 10..10, 10..20, 20..25, 30..30];
+    assert_eq!(sender.send(&to, &[3; 40], &ranges).packets, 3);
+    assert_eq!(sender.send(&to, &[3; 40], &[5..5, 7..7]).calls, 0);
+    let got = receive(&receiver, &mut ReceiveBuffers::new(true), 3);
+    let lengths: Vec<usize> = got.iter().map(|(_, datagram)| datagram.len()).collect();
+    assert_eq!(lengths, [10, 10, 5]);
+}
+
+#[test]
+fn a_datagram_too_long_to_send_costs_itself_only() {
+    let (sender, _) = port(ALL, false);
+    let (_receiver, to) = port(NONE, false);
+    let (arena, ranges) = lay_out(&[65_530, 1], 0);
+    let sent = sender.send(&to, &arena, &ranges);
     assert_eq!((sent.oversize, sent.packets), (1, 1));
     assert!(sender.rungs().gso);
-    assert_eq!(sender.send(&to, &arena, &ranges).packets, 3);
-    let mut buffers = ReceiveBuffers::new(false);
-    assert_eq!(receive(&receiver, &mut buffers, 4).len(), 4);
 }
 
 #[test]

@@ -99,14 +99,24 @@ impl UdpPort {
         self.fd.as_raw_fd()
     }
 
-    /// Send every packet to one endpoint, in order.
+    /// Send every packet to one endpoint, in order. Empty ranges are skipped.
     pub fn send(&self, to: &SocketAddr, arena: &[u8], packets: &[Range<usize>]) -> Sent {
         let mut sent = Sent::default();
         let name = Name::encode(to);
-        for burst in packets.chunks(BURST_PACKETS) {
-            self.send_burst(&name, arena, burst, self.has_gso.load(Relaxed), &mut sent);
+        let mut burst = [const { 0..0 }; BURST_PACKETS];
+        let mut rest = packets.iter().filter(|packet| !packet.is_empty());
+        loop {
+            let mut count = 0;
+            for (place, packet) in burst.iter_mut().zip(rest.by_ref()) {
+                place.clone_from(packet);
+                count += 1;
+            }
+            if count == 0 {
+                return sent;
+            }
+            let may_segment = self.has_gso.load(Relaxed);
+            self.send_burst(&name, arena, &burst[..count], may_segment, &mut sent);
         }
-        sent
     }
 
     fn send_burst(
