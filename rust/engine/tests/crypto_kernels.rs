@@ -6,8 +6,8 @@ mod common;
 use common::unhex;
 use dexmesh_engine::crypto::secretbox::hsalsa20;
 use dexmesh_engine::crypto::{
-    Kernel, Key, Nonce, NonceSlot, Random, Sealed, Secret, SeededRandom, Tag, open_batch,
-    open_in_place, seal_batch, seal_in_place,
+    Kernel, Key, Nonce, NonceSlot, Random, ScriptedRandom, Sealed, Secret, SeededRandom, Tag,
+    open_batch, open_in_place, seal_batch, seal_in_place,
 };
 use proptest::prelude::*;
 
@@ -349,5 +349,39 @@ fn secrets_are_not_printed() {
     assert_eq!(format!("{key:?}"), "<secret>");
     assert!(
         !format!("{:?}", dexmesh_engine::crypto::LocalKeys::new([0x41; 32])).contains("65, 65")
+    );
+}
+
+#[test]
+fn seeded_random_depends_on_the_seed_and_never_repeats_itself() {
+    let mut random = SeededRandom::new([1; 32]);
+    let mut blocks: Vec<[u8; 32]> = (0..100)
+        .map(|_| {
+            let mut block = [0; 32];
+            random.fill(&mut block);
+            block
+        })
+        .collect();
+    assert_eq!(noise([1; 32], 3200), blocks.concat());
+    assert_ne!(noise([2; 32], 32), blocks[0]);
+    blocks.sort_unstable();
+    blocks.dedup();
+    assert_eq!(blocks.len(), 100);
+}
+
+#[test]
+fn scripted_random_gives_its_bytes_in_order_and_counts_what_is_missing() {
+    let mut random = ScriptedRandom::new(&[1, 2]);
+    random.push(&[3, 4]);
+    let mut bytes = [9; 3];
+    random.fill(&mut bytes);
+    assert_eq!(
+        (bytes, random.remaining(), random.missing()),
+        ([1, 2, 3], 1, 0)
+    );
+    random.fill(&mut bytes);
+    assert_eq!(
+        (bytes, random.remaining(), random.missing()),
+        ([4, 0, 0], 0, 2)
     );
 }

@@ -121,65 +121,106 @@ impl Job<'_> {
             messages,
         } = self;
         let count = messages.len().min(GROUP);
-        let mut keys = message_keys(lanes, key, &messages[..count]);
-        let mut lengths = [0; GROUP];
-        for (length, message) in lengths.iter_mut().zip(&*messages) {
-            *length = arena.get(message.range.clone()).map_or(0, <[u8]>::len);
-        }
-        let mut places = Places::new(count, &lengths);
-        let mut head = [[0; 64]; GROUP];
-        let mut head_places = [Place::default(); GROUP];
-        let mut filled = 0;
-        for (blocks, run) in head
-            .chunks_exact_mut(L::WORDS)
-            .zip(head_places.chunks_exact_mut(L::WORDS))
-        {
-            if filled < count {
-                filled += places.take(run);
-                key_stream(lanes, &keys, messages, run, blocks);
-            }
-        }
-        let mut one_time_keys = [OneTimeKey::default(); GROUP];
-        for (one_time_key, block) in one_time_keys.iter_mut().zip(&head) {
-            one_time_key.copy_from_slice(&block[..ONE_TIME_KEY_BYTES]);
-        }
+        let messages = &mut messages[..count];
+        let mut keys = message_keys(lanes, key, messages);
+        let mut places = Places::new(arena, messages);
+        let head = Head::new(lanes, &keys, messages, &mut places);
         if direction == Direction::Open {
-            let mut tags = [Tag::default(); GROUP];
-            authenticate(lanes, &one_time_keys, arena, &messages[..count], &mut tags);
-            for (message, tag) in messages.iter_mut().zip(&tags) {
-                message.genuine = message.tag.ct_eq(tag).into();
-            }
+            let tags = authenticate(lanes, &head.one_time_keys(), arena, messages);
+            verify(messages, &tags, &mut places);
         }
-        let wanted = |message: &Message| direction == Direction::Seal || message.genuine;
-        for (place, block) in head_places[..filled].iter().zip(&head) {
-            if wanted(&messages[place.message]) {
-                apply(arena, &messages[place.message], place.block, block);
-            }
-        }
-        let mut run = [Place::default(); GROUP];
-        let mut blocks = [[0; 64]; GROUP];
-        let (run, blocks) = (&mut run[..L::WORDS], &mut blocks[..L::WORDS]);
-        loop {
-            let filled = places.take(run);
-            if filled == 0 {
-                break;
-            }
-            key_stream(lanes, &keys, messages, run, blocks);
-            for (place, block) in run[..filled].iter().zip(&*blocks) {
-                if wanted(&messages[place.message]) {
-                    apply(arena, &messages[place.message], place.block, block);
-                }
-            }
-        }
+        head.apply(arena, messages);
+        apply_rest(lanes, &keys, arena, messages, &mut places);
         if direction == Direction::Seal {
-            let mut tags = [Tag::default(); GROUP];
-            authenticate(lanes, &one_time_keys, arena, &messages[..count], &mut tags);
-            for (message, tag) in messages.iter_mut().zip(&tags) {
-                message.tag = *tag;
+            let tags = authenticate(lanes, &head.one_time_keys(), arena, messages);
+            for (message, tag) in messages.iter_mut().zip(tags) {
+                message.tag = tag;
             }
         }
         for key in &mut keys[..count] {
             key.zeroize();
+        }
+    }
+}
+
+/// Compare the tags; messages whose tag is wrong become empty, so that nothing is decrypted.
+#[inline(always)]
+fn verify(messages: &mut [Message], tags: &[Tag; GROUP], places: &mut Places) {
+    for ((message, tag), length) in messages.iter_mut().zip(tags).zip(&mut places.lengths) {
+        message.genuine = message.tag.ct_eq(tag).into();
+        if !message.genuine {
+            message.range = 0..0;
+            *length = 0;
+        }
+    }
+}
+
+/// The first blocks of all messages, and what else was computed along with them.
+struct Head {
+    blocks: [Block; GROUP],
+    places: [Place; GROUP],
+    filled: usize,
+}
+
+impl Head {
+    #[inline(always)]
+    fn new<L: Lanes>(
+        lanes: L,
+        keys: &[KeyWords; GROUP],
+        messages: &[Message],
+        places: &mut Places,
+    ) -> Self {
+        let mut head = Self {
+            blocks: [[0; BLOCK_BYTES]; GROUP],
+            places: [Place::default(); GROUP],
+            filled: 0,
+        };
+        let runs = head.places.chunks_exact_mut(L::WORDS);
+        for (run, blocks) in runs.zip(head.blocks.chunks_exact_mut(L::WORDS)) {
+            if head.filled < messages.len() {
+                head.filled += places.take(run);
+                key_stream(lanes, keys, messages, run, blocks);
+            }
+        }
+        head
+    }
+
+    #[inline(always)]
+    fn one_time_keys(&self) -> [OneTimeKey; GROUP] {
+        let mut keys = [OneTimeKey::default(); GROUP];
+        for (key, block) in keys.iter_mut().zip(&self.blocks) {
+            key.copy_from_slice(&block[..ONE_TIME_KEY_BYTES]);
+        }
+        keys
+    }
+
+    #[inline(always)]
+    fn apply(&self, arena: &mut [u8], messages: &[Message]) {
+        for (place, block) in self.places[..self.filled].iter().zip(&self.blocks) {
+            apply(arena, &messages[place.message], place.block, block);
+        }
+    }
+}
+
+#[inline(always)]
+fn apply_rest<L: Lanes>(
+    lanes: L,
+    keys: &[KeyWords; GROUP],
+    arena: &mut [u8],
+    messages: &[Message],
+    places: &mut Places,
+) {
+    let mut run = [Place::default(); GROUP];
+    let mut blocks = [[0; BLOCK_BYTES]; GROUP];
+    let (run, blocks) = (&mut run[..L::WORDS], &mut blocks[..L::WORDS]);
+    loop {
+        let filled = places.take(run);
+        if filled == 0 {
+            return;
+        }
+        key_stream(lanes, keys, messages, run, blocks);
+        for (place, block) in run[..filled].iter().zip(&*blocks) {
+            apply(arena, &messages[place.message], place.block, block);
         }
     }
 }
@@ -209,18 +250,22 @@ fn message_keys<L: Lanes>(lanes: L, key: &Key, messages: &[Message]) -> [KeyWord
 }
 
 /// All blocks that are needed, in the order they are computed.
-struct Places<'a> {
+struct Places {
     count: usize,
-    lengths: &'a [usize; GROUP],
+    lengths: [usize; GROUP],
     heads: usize,
     next: Place,
 }
 
-impl<'a> Places<'a> {
+impl Places {
     #[inline(always)]
-    const fn new(count: usize, lengths: &'a [usize; GROUP]) -> Self {
+    fn new(arena: &[u8], messages: &[Message]) -> Self {
+        let mut lengths = [0; GROUP];
+        for (length, message) in lengths.iter_mut().zip(messages) {
+            *length = arena.get(message.range.clone()).map_or(0, <[u8]>::len);
+        }
         Self {
-            count,
+            count: messages.len(),
             lengths,
             heads: 0,
             next: Place {
@@ -323,8 +368,8 @@ fn authenticate<L: Lanes>(
     keys: &[OneTimeKey; GROUP],
     arena: &[u8],
     messages: &[Message],
-    tags: &mut [Tag; GROUP],
-) {
+) -> [Tag; GROUP] {
+    let mut tags = [Tag::default(); GROUP];
     let mut texts = [&[][..]; GROUP];
     for (text, message) in texts.iter_mut().zip(messages) {
         *text = arena.get(message.range.clone()).unwrap_or_default();
@@ -342,6 +387,7 @@ fn authenticate<L: Lanes>(
             *tag = poly1305::tag(key, text);
         }
     }
+    tags
 }
 
 /// HSalsa20 of one key.
