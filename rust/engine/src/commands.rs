@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use crate::buffer::{lock, write};
 use crate::crypto::keys::address_of;
-use crate::cryptoauth::{Credential, CryptoAuth, Layer, Settings};
+use crate::cryptoauth::{Credential, CryptoAuth, Layer};
 use crate::drop::DropReason;
 use crate::engine::{Engine, Sink};
 use crate::link::MAX_MESSAGE_BYTES;
@@ -67,12 +67,7 @@ impl Engine {
         credential: Option<Credential>,
     ) {
         let endpoint = canonical(endpoint);
-        let settings = Settings {
-            require_auth: false,
-            layer: Layer::Link,
-            ..Settings::default()
-        };
-        let mut crypto = CryptoAuth::new(&self.local, key, settings, now_ms);
+        let mut crypto = self.crypto_with(now_ms, key, Layer::Link, false);
         crypto.set_credential(credential);
         let result = self.change_peers(|table| {
             self.refusal(table, interface, &endpoint, &key)?;

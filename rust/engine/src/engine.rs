@@ -11,8 +11,8 @@ use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex, RwLock};
 
 use crate::buffer::{lock, read};
-use crate::crypto::{LocalKeys, SeededRandom};
-use crate::cryptoauth::{AuthError, CryptoAuth, Users};
+use crate::crypto::{Kernel, LocalKeys, SeededRandom};
+use crate::cryptoauth::{AuthError, CryptoAuth, Layer, Settings, Users};
 use crate::drop::{DropCounters, DropReason};
 use crate::events::{EventRing, Waker};
 use crate::hash::HashKey;
@@ -45,11 +45,16 @@ pub trait Sink {
 pub struct EngineOptions {
     /// Most end-to-end sessions at a time.
     pub max_sessions: usize,
+    /// Which instructions seal and open packets.
+    pub kernel: Kernel,
 }
 
 impl Default for EngineOptions {
     fn default() -> Self {
-        Self { max_sessions: 4096 }
+        Self {
+            max_sessions: 4096,
+            kernel: Kernel::default(),
+        }
     }
 }
 
@@ -108,6 +113,7 @@ pub struct Engine {
     pub(crate) random: Mutex<SeededRandom>,
     pub(crate) last_peer: AtomicU64,
     pub(crate) limits: Limits,
+    kernel: Kernel,
     events: EventRing,
     drops: DropCounters,
 }
@@ -152,6 +158,7 @@ impl Engine {
                 error_frames: Mutex::new(Bucket::new(ERROR_FRAMES, 0)),
                 icmp_answers: Mutex::new(Bucket::new(ICMP_ANSWERS, 0)),
             },
+            kernel: options.kernel,
             events: EventRing::default(),
             drops: DropCounters::default(),
         })
@@ -230,6 +237,23 @@ impl Engine {
 
     pub(crate) fn session_with(&self, address: &Address) -> Option<Arc<Session>> {
         read(&self.sessions).with(address).map(Arc::clone)
+    }
+
+    /// A crypto session with the owner of a key.
+    pub(crate) fn crypto_with(
+        &self,
+        now_ms: u64,
+        key: PublicKey,
+        layer: Layer,
+        require_auth: bool,
+    ) -> CryptoAuth {
+        let settings = Settings {
+            require_auth,
+            layer,
+            kernel: self.kernel,
+            ..Settings::default()
+        };
+        CryptoAuth::new(&self.local, key, settings, now_ms)
     }
 
     /// Whether a key may be somebody else's in the mesh.

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use crate::buffer::{bytes_of, bytes_of_mut, lock, word_at, write};
 use crate::crypto::keys::address_of;
-use crate::cryptoauth::{CryptoAuth, FIRST_COUNTER, HANDSHAKE_HEADER_BYTES, Layer, Settings};
+use crate::cryptoauth::{FIRST_COUNTER, HANDSHAKE_HEADER_BYTES, Layer};
 use crate::drop::DropReason;
 use crate::engine::{Engine, Sink};
 use crate::ip::{DATA_HEADER_BYTES, content_type_of};
@@ -83,7 +83,8 @@ impl Engine {
                 session
             }
             None => {
-                let mut state = SessionState::new(self.session_crypto(now_ms, key));
+                let mut state =
+                    SessionState::new(self.crypto_with(now_ms, key, Layer::EndToEnd, false));
                 let bytes = bytes_of_mut(arena, &message);
                 let opened = self.open_into(now_ms, &mut state, label, bytes);
                 self.check_opened(now_ms, opened, arena, packet, sink)?;
@@ -147,16 +148,6 @@ impl Engine {
                 Err(crate::engine::reason_of(error))
             }
         }
-    }
-
-    /// The crypto of a new session with the owner of a key.
-    pub(crate) fn session_crypto(&self, now_ms: u64, key: PublicKey) -> CryptoAuth {
-        let settings = Settings {
-            require_auth: false,
-            layer: Layer::EndToEnd,
-            ..Settings::default()
-        };
-        CryptoAuth::new(&self.local, key, settings, now_ms)
     }
 
     /// Enter a new session, giving up an unused one if there is no room.

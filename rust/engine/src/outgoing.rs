@@ -10,7 +10,8 @@ use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
-use crate::buffer::{Batch, HEADROOM, bytes_of, bytes_of_mut, lock};
+use crate::buffer::{Batch, HEADROOM, bytes_of, bytes_of_mut, lock, read};
+use crate::cryptoauth::Layer;
 use crate::drop::DropReason;
 use crate::engine::{Engine, Sink};
 use crate::ip::{
@@ -21,7 +22,7 @@ use crate::message::{Address, Event, Label};
 use crate::parking::Parked;
 use crate::peers::count;
 use crate::router::{CONTENT_ROUTING, HANDLE_BYTES};
-use crate::session::{Obstacle, Passage, Session};
+use crate::session::{Obstacle, Passage, Session, SessionState};
 use crate::switch::{HEADER_BYTES, encode_header};
 
 /// Longest content of a routing message: with everything around it the link message stays below the limit of 04 §2.
@@ -244,7 +245,7 @@ impl Engine {
                 }
             });
         }
-        let sessions = crate::buffer::read(&self.sessions).in_order();
+        let sessions = read(&self.sessions).in_order();
         for session in sessions {
             self.with_session(&session, 0, |state| {
                 if state.crypto.wants_rekey() {
@@ -280,7 +281,7 @@ impl Engine {
         key: &[u8; 32],
         label: Label,
     ) -> Result<Arc<Session>, DropReason> {
-        let state = crate::session::SessionState::new(self.session_crypto(now_ms, *key));
+        let state = SessionState::new(self.crypto_with(now_ms, *key, Layer::EndToEnd, false));
         let address = *state.crypto.her_address();
         if let Some(session) = self.session_with(&address) {
             return Ok(session);

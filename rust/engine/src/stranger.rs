@@ -12,7 +12,7 @@ use std::sync::atomic::Ordering;
 
 use crate::buffer::{bytes_of, bytes_of_mut, lock, word_at, write};
 use crate::crypto::keys::address_of;
-use crate::cryptoauth::{CryptoAuth, HANDSHAKE_HEADER_BYTES, Layer, Opened, Settings, Users};
+use crate::cryptoauth::{CryptoAuth, HANDSHAKE_HEADER_BYTES, Layer, Opened, Users};
 use crate::drop::DropReason;
 use crate::engine::{Engine, Sink, reason_of};
 use crate::limits::prefix_of;
@@ -80,12 +80,7 @@ impl Engine {
         if !may_try {
             return Err(DropReason::LinkHandshakeRateLimited);
         }
-        let settings = Settings {
-            require_auth: true,
-            layer: Layer::Link,
-            ..Settings::default()
-        };
-        let mut crypto = CryptoAuth::new(&self.local, key, settings, now_ms);
+        let mut crypto = self.crypto_with(now_ms, key, Layer::Link, true);
         let opened = crypto
             .open(now_ms, &users, bytes_of_mut(arena, packet))
             .map_err(reason_of)?;

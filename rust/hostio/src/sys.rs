@@ -65,6 +65,14 @@ pub fn poll(entries: &mut [PollEntry], timeout_ms: i32) -> io::Result<usize> {
     }
 }
 
+/// Our own descriptor of what `fd` is open on; the caller keeps `fd`.
+pub fn duplicate(fd: RawFd) -> io::Result<OwnedFd> {
+    // SAFETY: a number is passed and a number comes back; a number that is not open gives an error.
+    let copy = outcome_of(unsafe { libc::fcntl(fd, libc::F_DUPFD_CLOEXEC, 0) } as isize)?;
+    // SAFETY: the kernel has just made this descriptor and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(copy as RawFd) })
+}
+
 /// Set an integer option of a socket.
 pub fn set_option(fd: BorrowedFd<'_>, level: i32, name: i32, value: i32) -> io::Result<()> {
     // SAFETY: the option value is an int that lives during the call.
@@ -146,6 +154,16 @@ pub(crate) fn vector_of(piece: &[u8]) -> libc::iovec {
 
 pub(crate) fn outcome_of(value: isize) -> io::Result<usize> {
     usize::try_from(value).map_err(|_| io::Error::last_os_error())
+}
+
+/// Take every capability from the calling thread, for ever. Descriptors that are open stay usable.
+pub fn drop_capabilities() -> io::Result<()> {
+    const VERSION_3: u32 = 0x2008_0522;
+    let header: [u32; 2] = [VERSION_3, 0];
+    let nothing = [0u32; 6];
+    // SAFETY: both arguments have the layout of version 3, live during the call, and are only read.
+    let outcome = unsafe { libc::syscall(libc::SYS_capset, header.as_ptr(), nothing.as_ptr()) };
+    outcome_of(outcome as isize).map(drop)
 }
 
 /// A counter of the kernel that wakes whoever polls it.
