@@ -24,7 +24,7 @@ use crate::attachments::Attachments;
 use crate::offload::Coalescer;
 use crate::plane::PacketEngine;
 use crate::stats::{IoCounters, IoStats, add};
-use crate::sys::EventFd;
+use crate::sys::{EventFd, drop_capabilities};
 use crate::threads::{receive_loop, transmit_loop};
 use crate::tun::{TunMode, TunPort};
 use crate::udp::{UdpPort, UdpRungs};
@@ -113,6 +113,8 @@ impl Runner {
         let shared = Arc::clone(&self.shared);
         let builder = thread::Builder::new().name(name.to_owned());
         let handle = builder.spawn(move || {
+            // Descriptors come open; whatever the process may do, these threads need not.
+            let _ = drop_capabilities();
             if catch_unwind(AssertUnwindSafe(|| body(&shared))).is_err() {
                 shared.report(Fault::ThreadEnded(name));
             }

@@ -42,6 +42,17 @@ impl TunMode {
         }
     }
 
+    /// The mode Python calls by this number (src/dexmesh/host/tun.py).
+    #[must_use]
+    pub fn numbered(number: i64) -> Option<TunMode> {
+        match number {
+            0 => Some(TunMode::Plain),
+            1 => Some(TunMode::Tso),
+            2 => Some(TunMode::Uso),
+            _ => None,
+        }
+    }
+
     /// The mode of that name.
     #[must_use]
     pub fn named(name: &str) -> Option<TunMode> {

@@ -8,6 +8,7 @@
 
 mod common;
 
+use std::fs;
 use std::net::UdpSocket;
 use std::os::fd::AsRawFd;
 use std::sync::atomic::Ordering::Relaxed;
@@ -253,6 +254,24 @@ fn the_engine_ticks_about_once_a_second_and_stopping_is_prompt() {
     a.runner.stop();
     a.runner.stop();
     assert!(before.elapsed() < Duration::from_millis(500));
+}
+
+#[test]
+fn the_threads_have_no_capabilities() {
+    if !can_make_machines() {
+        return;
+    }
+    let (_a, _b) = two_machines(TunMode::Plain, NONE);
+    thread::sleep(Duration::from_millis(50));
+    let mut found = 0;
+    for task in fs::read_dir("/proc/self/task").unwrap() {
+        let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap_or_default();
+        if status.contains("dexmesh-") {
+            found += 1;
+            assert!(status.contains("CapPrm:\t0000000000000000"), "{status}");
+        }
+    }
+    assert!(found >= 4);
 }
 
 #[test]

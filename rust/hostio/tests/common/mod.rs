@@ -1,8 +1,10 @@
 //! Two small machines: each a network namespace of its own with a TUN device, on a thread of its own.
 
+#![allow(dead_code)] // each test file uses its part
+
 use std::fs::File;
 use std::io::{Read, Write};
-use std::net::{SocketAddr, TcpListener, TcpStream, UdpSocket};
+use std::net::{Ipv6Addr, SocketAddr, TcpListener, TcpStream, UdpSocket};
 use std::ops::Range;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::Path;
@@ -70,7 +72,7 @@ impl Namespace {
 }
 
 /// Open a TUN device named `mesh` in the calling thread's namespace.
-fn open_tun(mode: TunMode) -> OwnedFd {
+pub fn open_tun(mode: TunMode) -> OwnedFd {
     const TUNSETIFF: libc::c_ulong = 0x4004_54ca;
     const TUNSETOFFLOAD: libc::c_ulong = 0x4004_54d0;
     let file = File::options()
@@ -212,19 +214,21 @@ pub fn pattern(length: usize) -> Vec<u8> {
 
 /// Carry bytes from a to b by one TCP connection; gives what arrived.
 pub fn carry_tcp(a: &Machine, b: &Machine, bytes: Vec<u8>) -> Vec<u8> {
-    let address = b.address;
-    let listener = b
-        .namespace
-        .run(move || TcpListener::bind((address, 0)).unwrap());
+    let address = b.address.parse().unwrap();
+    carry_tcp_between(&a.namespace, &b.namespace, address, bytes)
+}
+
+/// The same, to an address in another namespace.
+pub fn carry_tcp_between(a: &Namespace, b: &Namespace, to: Ipv6Addr, bytes: Vec<u8>) -> Vec<u8> {
+    let listener = b.run(move || TcpListener::bind((to, 0)).unwrap());
     let to = listener.local_addr().unwrap();
-    let reading = b.namespace.run(move || {
+    let reading = b.run(move || {
         thread::spawn(move || {
             let mut got = Vec::new();
             listener.accept().unwrap().0.read_to_end(&mut got).unwrap();
             got
         })
     });
-    a.namespace
-        .run(move || TcpStream::connect(to).unwrap().write_all(&bytes).unwrap());
+    a.run(move || TcpStream::connect(to).unwrap().write_all(&bytes).unwrap());
     reading.join().unwrap()
 }
