@@ -68,6 +68,7 @@ def set_up_logging(settings: LoggingSettings, stream: TextIO | None = None) -> N
     """Send the logs of dexmesh to `stream` (standard error when left out)."""
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
+    handler.setLevel(_LEVELS[settings.level])  # admin clients may want more (08 §7)
     root = logging.getLogger("dexmesh")
     root.handlers[:] = [handler]
     root.propagate = False
