@@ -65,10 +65,12 @@ class LogStream(logging.Handler):
         self,
         logger: logging.Logger,
         describe: Callable[[logging.LogRecord], str] = logging.LogRecord.getMessage,
+        random_bytes: Callable[[int], bytes] = os.urandom,
     ) -> None:
         super().__init__(LEVELS["KEYS"])
         self._logger = logger
         self._describe = describe
+        self._random_bytes = random_bytes
         self._usual_level = logger.level
         self._usual_effect = logger.getEffectiveLevel()
         self._subscriptions: list[Subscription] = []
@@ -131,7 +133,7 @@ class LogStream(logging.Handler):
         with self._guard:
             if len(self._subscriptions) >= MAX_SUBSCRIPTIONS:
                 raise AdminError("Max subscription count reached.")
-            stream_id = os.urandom(STREAM_ID_BYTES)
+            stream_id = self._random_bytes(STREAM_ID_BYTES)
             self._subscriptions.append(Subscription(stream_id, source, txid, level, file, line))
             self._set_level()
             return stream_id
