@@ -12,6 +12,8 @@ from typing import Generic, TypeVar
 
 K = TypeVar("K", bound=Hashable)
 
+_ROUNDING = 1e-6  # of a token: so that the time `next_token` names is not a hair too early
+
 
 class TokenBucket:
     """Allow `burst` at once and `per_second` on the long run."""
@@ -27,7 +29,7 @@ class TokenBucket:
     def take(self, now: float) -> bool:
         """Whether one more may happen now; if so it counts."""
         self._fill(now)
-        if self.tokens < 1:
+        if self.tokens < 1 - _ROUNDING:
             return False
         self.tokens -= 1
         return True
