@@ -70,6 +70,7 @@ pub(crate) struct Shared {
     pub rungs: UdpRungs,
     attachments: RwLock<Arc<Attachments>>,
     is_stopping: AtomicBool,
+    has_given_up_rights: AtomicBool,
     seen: Mutex<[u64; 2]>,
     seen_changed: Condvar,
     faults: Mutex<VecDeque<Fault>>,
@@ -95,6 +96,7 @@ impl Runner {
             rungs,
             attachments: RwLock::default(),
             is_stopping: AtomicBool::new(false),
+            has_given_up_rights: AtomicBool::new(false),
             seen: Mutex::default(),
             seen_changed: Condvar::new(),
             faults: Mutex::default(),
@@ -113,8 +115,6 @@ impl Runner {
         let shared = Arc::clone(&self.shared);
         let builder = thread::Builder::new().name(name.to_owned());
         let handle = builder.spawn(move || {
-            // Descriptors come open; whatever the process may do, these threads need not.
-            let _ = drop_capabilities();
             if catch_unwind(AssertUnwindSafe(|| body(&shared))).is_err() {
                 shared.report(Fault::ThreadEnded(name));
             }
@@ -166,6 +166,13 @@ impl Runner {
             next.tun = None;
             Some(next)
         })
+    }
+
+    /// Take every capability from both threads: descriptors come open, so they need none. Call it after the process has
+    /// changed its user, which the C library must be able to do in every thread.
+    pub fn give_up_rights(&self) {
+        self.shared.has_given_up_rights.store(true, Ordering::SeqCst);
+        self.shared.replace(|now| Some(now.clone()));
     }
 
     /// Becomes readable when the engine has events, or there are faults to take.
@@ -291,6 +298,9 @@ impl Shared {
         let mut seen = lock(&self.seen);
         let slot = &mut seen[thread as usize];
         if *slot < generation {
+            if self.has_given_up_rights.load(Ordering::SeqCst) {
+                let _ = drop_capabilities();
+            }
             *slot = generation;
             self.seen_changed.notify_all();
         }

@@ -82,6 +82,10 @@ impl Runner {
         py.detach(|| self.host.detach_tun())
     }
 
+    fn give_up_rights(&self, py: Python<'_>) {
+        py.detach(|| self.host.give_up_rights());
+    }
+
     fn event_fd(&self) -> i32 {
         self.host.event_fd()
     }

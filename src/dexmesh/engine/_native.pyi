@@ -75,6 +75,9 @@ class Runner(DataPlane):
         """Work with a duplicate of a TUN descriptor. `mode`: 0 plain, 1 vnet header and TSO, 2 and USO."""
 
     def detach_tun(self) -> bool: ...
+    def give_up_rights(self) -> None:
+        """Take every capability from both threads; after the process has changed its user."""
+
     def event_fd(self) -> int:
         """An eventfd, readable when there are events or faults to take."""
 

@@ -196,6 +196,7 @@ class Daemon:
             if asked:
                 log.debug("security step not done, see docs/decisions/0004", extra={"step": name})
         drop_privileges(security.user, security.keep_net_admin)
+        self._runner.give_up_rights()
 
     # --- Serve --------------------------------------------------------------------------------------
 

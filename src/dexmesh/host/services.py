@@ -438,6 +438,6 @@ class HostServices:
     def active_searches(self) -> Sequence[ActiveSearch]:
         """The searches that are running."""
         return [
-            ActiveSearch(search.address, search.last_asked, search.requests)
+            ActiveSearch(search.address, None, search.requests)
             for search in self._node.pathfinder.searches()
         ]

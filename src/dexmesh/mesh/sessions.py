@@ -266,7 +266,8 @@ class Sessions:
     # --- Looking after a path ----------------------------------------------------------------
 
     def _look_at(self, session: Session, counter: SessionStats, now: float) -> None:
-        session.stats, session.state, session.handle = counter, counter.state, counter.handle
+        before, session.stats = session.stats, counter
+        session.state, session.handle = counter.state, counter.handle
         heard_at = counter.last_in if counter.last_in is not None else session.added_at
         if now - max(heard_at, session.added_at) >= IDLE_S:
             self._emit(RemoveSession(session.address))
@@ -275,14 +276,18 @@ class Sessions:
         is_busy = session.is_used(now, PROBE_EVERY_S)
         if session.used == NO_LABEL or session.probing is not None or not is_busy:
             return
-        since = session.unanswered_since
-        unproved_s = now - session.proved_at
-        is_quiet = since is not None and min(now - since, unproved_s) >= QUIET_S
-        if is_quiet or unproved_s >= PROBE_EVERY_S:
+        if _has_moved(before, counter) or self._is_doubtful(session, now):
             self._probe(session, session.used, now)
         elif now - session.improved_at >= BETTER_EVERY_S:
             session.improved_at = now
             self._look_for_better(session, now)
+
+    @staticmethod
+    def _is_doubtful(session: Session, now: float) -> bool:
+        """Whether user packets get no answer, or the last proof of the path is old."""
+        since, unproved_s = session.unanswered_since, now - session.proved_at
+        is_quiet = since is not None and min(now - since, unproved_s) >= QUIET_S
+        return is_quiet or unproved_s >= PROBE_EVERY_S
 
     @staticmethod
     def _count_unanswered(session: Session, counter: SessionStats) -> None:
@@ -337,3 +342,8 @@ class Sessions:
         session = self._sessions.pop(address, None)
         if session is not None and self._by_label.get(session.used) == address:
             del self._by_label[session.used]
+
+
+def _has_moved(before: SessionStats | None, now: SessionStats) -> bool:
+    """Whether the other end sends to us another way than it did: ours may be broken as well."""
+    return before is not None and NO_LABEL != before.receive_label != now.receive_label
