@@ -3,7 +3,7 @@
 Place     sessions.py has one Paths for each session
 Spec      docs/protocol/05 §8: ours is §8.4
 Keeps     at most MAX_PATHS; a path that works is not left for one that is merely as good; a path
-          that failed is not chosen again before something proves it
+          that failed is not chosen again before the node is heard on it
 Not here  finding paths (pathfinder.py), noticing that one fails (sessions.py)
 """
 
@@ -50,7 +50,10 @@ class Paths:
         self._paths: dict[Label, Path] = {}
 
     def learn(self, label: Label, metric_class: MetricClass, now: float) -> None:
-        """A label is known from this source now; a better source of before is kept while fresh."""
+        """A label is known from this source now; a better source of before is kept while fresh.
+
+        A path that failed is tried again when the node itself was heard on it since.
+        """
         if label == NO_LABEL:
             return
         path = self._paths.get(label)
@@ -58,9 +61,10 @@ class Paths:
         if path is None:
             self._paths[label] = news
             self._forget_worst(now)
+        elif path.failures:
+            if news.rank(now) <= _RANKS[MetricClass.MESSAGE_CAME_IN]:
+                self._paths[label] = news
         elif news.rank(now) <= path.rank(now):
-            proves = news.rank(now) == 0
-            news.failures = 0 if proves else path.failures
             self._paths[label] = news
 
     def fail(self, label: Label) -> None:

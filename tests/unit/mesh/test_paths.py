@@ -37,7 +37,7 @@ def test_a_path_in_use_is_left_only_for_a_better_one() -> None:
     assert best(paths, used=OTHER, now=2.0) == SHORT
 
 
-def test_a_failed_path_comes_back_only_when_it_is_proved() -> None:
+def test_a_failed_path_comes_back_only_when_the_node_is_heard_on_it() -> None:
     paths = Paths()
     paths.learn(SHORT, MetricClass.PING_ANSWERED, 0.0)
     paths.fail(SHORT)
@@ -45,10 +45,15 @@ def test_a_failed_path_comes_back_only_when_it_is_proved() -> None:
     assert best(paths, used=SHORT) is None
     assert paths.failed_labels() == (SHORT,)
     assert paths.metric(SHORT, 0.0) == MetricClass.DEAD
+    for hearsay in (MetricClass.TABLE, MetricClass.PACKET_CAME_IN):
+        paths.learn(SHORT, hearsay, 1.0)
+        assert best(paths, used=SHORT, now=1.0) is None
     paths.learn(SHORT, MetricClass.MESSAGE_CAME_IN, 1.0)
-    assert best(paths, used=SHORT, now=1.0) is None, "a message that came in proves nothing"
+    assert best(paths, used=SHORT, now=1.0) == SHORT
+    paths.learn(LONG, MetricClass.PING_ANSWERED, 1.0)
+    assert best(paths, used=SHORT, now=1.0) == LONG, "but one that is proved is better"
     paths.learn(SHORT, MetricClass.PING_ANSWERED, 2.0)
-    assert best(paths, used=SHORT, now=2.0) == SHORT
+    assert best(paths, used=LONG, now=2.0) == SHORT
 
 
 def test_an_old_proof_counts_less_than_fresh_hearsay() -> None:

@@ -332,6 +332,14 @@ def test_the_path_of_a_used_session_is_proved_now_and_then_whatever_comes_in() -
     assert PROBE_EVERY_S <= asked[1] - asked[0] <= PROBE_EVERY_S + 1.1
 
 
+def test_when_the_other_end_sends_another_way_ours_is_probed() -> None:
+    bench = Bench()
+    bench.working()
+    busy = {"last_user_out": 1.0, "last_user_in": 1.0}
+    assert not far_questions(bench.stats(1.0, receive_label=Label(0x133), **busy))
+    assert far_questions(bench.stats(2.0, receive_label=Label(0x1535), **busy)) == [(0x133, PING)]
+
+
 def test_a_shorter_path_is_looked_for_proved_and_then_used() -> None:
     bench = Bench()
     bench.working(label=0x13533)

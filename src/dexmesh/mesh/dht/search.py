@@ -26,6 +26,7 @@ MAX_REQUESTS = 24  # ours; the reference stops after 20 (06 §8)
 MAX_SEARCHES = 31  # 06 §8
 MAX_CANDIDATES = 64  # ours
 MAX_TARGET_LABELS = 4  # ours: ways on which the target itself is asked
+TRIES_PER_LABEL = 2  # ours: how often on each
 SEARCH_S = 10.0  # ours
 
 
@@ -63,7 +64,7 @@ class Search:
     finished: Callable[[Search], None]
     candidates: list[Target] = field(default_factory=list)
     seen: dict[Address, None] = field(default_factory=dict)
-    target_labels: dict[Label, None] = field(default_factory=dict)
+    target_labels: dict[Label, int] = field(default_factory=dict)
     open: dict[Asked, None] = field(default_factory=dict)
     requests: int = 0
     last_asked: Target | None = None
@@ -97,10 +98,13 @@ class Search:
         self._ask_on(now)
 
     def handle_silence(self, asked: Asked, now: float) -> None:
-        """A node did not answer in time: go on with the next."""
-        if not self.is_over:
-            self.open.pop(asked, None)
-            self._ask_on(now)
+        """A node did not answer in time: go on with the next; the target is asked once more."""
+        if self.is_over:
+            return
+        self.open.pop(asked, None)
+        if asked.target.address == self.address:
+            self._ask_target(asked.target, now)
+        self._ask_on(now)
 
     def handle_timeout(self, now: float) -> None:
         """Give up when the time is over."""
@@ -129,12 +133,18 @@ class Search:
 
     def _ask_target(self, target: Target, now: float) -> None:
         """The target is asked at once on each new way, whatever else is open."""
-        if target.label in self.target_labels or len(self.target_labels) >= MAX_TARGET_LABELS:
+        tries = self.target_labels.get(target.label, 0)
+        is_new = tries == 0 and len(self.target_labels) < MAX_TARGET_LABELS
+        is_silent = 0 < tries < TRIES_PER_LABEL and not self._is_asking(target)
+        if not is_new and not is_silent:
             return
         asked = self.queries.start(target, PING, now, self)
         if asked is not None:
-            self.target_labels[target.label] = None
+            self.target_labels[target.label] = tries + 1
             self.open[asked] = None
+
+    def _is_asking(self, target: Target) -> bool:
+        return any(asked.target == target for asked in self.open)
 
     def _ask_on(self, now: float) -> None:
         while self.candidates and len(self.open) < PARALLEL and self.requests < self.most:

@@ -127,6 +127,17 @@ def test_the_target_is_asked_on_a_bounded_number_of_ways() -> None:
     assert len(pings) == len(set(pings)) == MAX_TARGET_LABELS
 
 
+def test_a_silent_target_is_asked_twice_on_each_way_and_not_while_an_answer_may_come() -> None:
+    bench = Bench()
+    bench.search.begin([target(GOAL, 0x1533), target(1, 0x13)], 0.0)
+    bench.answer(1, entry(GOAL, 0x153))
+    assert [label for number, _, label in bench.asked() if number == GOAL] == [0x1533]
+    bench.queries.handle_timeout(2.0)
+    assert [label for number, _, label in bench.asked() if number == GOAL] == [0x1533] * 2
+    bench.queries.handle_timeout(4.0)
+    assert bench.owner.ends == [None]
+
+
 def test_a_silence_makes_room_for_the_next_and_a_late_answer_still_counts() -> None:
     bench = Bench()
     bench.search.begin([target(number, 0x13 + 2 * number) for number in range(1, 5)], 0.0)
