@@ -3,23 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import socket
 import threading
-from collections.abc import Awaitable, Callable, Iterator
-from contextlib import closing, contextmanager
+from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
 import pytest
 
 from dexmesh.admin import endpoint as endpoint_module
-from dexmesh.admin.assembly import admin_server
 from dexmesh.admin.async_client import AsyncAdminClient
 from dexmesh.admin.client import AdminClient
-from dexmesh.admin.endpoint import AdminEndpoint, open_endpoint
-from dexmesh.admin.log_stream import LogStream
+from dexmesh.admin.endpoint import open_endpoint
 from dexmesh.admin.login import AdminLogin
-from dexmesh.admin.server import AdminServer
 from dexmesh.admin.services import NodeAnswer, SearchStep, SwitchPingResult
 from dexmesh.errors import (
     AdminError,
@@ -40,45 +35,10 @@ from tests.unit.admin.fake import (
     route_to,
     session_with,
 )
+from tests.unit.admin.running import running
 
 T = TypeVar("T")
-PASSWORD = b"secret"
 PATH = "0000.0000.0000.0013"
-
-
-class RunningNode:
-    """A server on a free port of loopback, with a loop of its own in a thread."""
-
-    def __init__(self, node: FakeNode, password: bytes = PASSWORD, host: str = "127.0.0.1") -> None:
-        self.logger = logging.Logger("dexmesh.test", logging.INFO)
-        self._stream = LogStream(self.logger)
-        self.server: AdminServer = admin_server(node, password, self._stream)
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever)
-        self._thread.start()
-        self.endpoint: AdminEndpoint = self.run(open_endpoint(self.server, host, 0, self._stream))
-        self.login = AdminLogin(*self.endpoint.address, password)
-
-    def run(self, task: Awaitable[T]) -> T:
-        async def wait() -> T:
-            return await task
-
-        return asyncio.run_coroutine_threadsafe(wait(), self._loop).result(10)
-
-    def close(self) -> None:
-        self.run(self.endpoint.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-        self._stream.close()
-
-
-@contextmanager
-def running(
-    node: FakeNode, password: bytes = PASSWORD, host: str = "127.0.0.1"
-) -> Iterator[RunningNode]:
-    with closing(RunningNode(node, password, host)) as started:
-        yield started
 
 
 def full_node() -> FakeNode:
