@@ -292,17 +292,14 @@ class HostServices:
     # --- Sessions ---------------------------------------------------------------------------------
 
     def sessions(self) -> Sequence[SessionView]:
-        """Every session, as last read from the data plane."""
+        """Every session, oldest first, read from the data plane now."""
         now = time.monotonic()
-        sessions = self._node.sessions
+        known = self._node.sessions
         return [
             session_view(
-                session.stats,
-                sessions.metric(session.address, now),
-                sessions.is_maintained(session.address, now),
+                stats, known.metric(stats.address, now), known.is_maintained(stats.address, now)
             )
-            for session in sessions.all()
-            if session.stats is not None
+            for stats in self._door.read_stats().sessions
         ]
 
     def reset_session(self, address: Address) -> bool:
