@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
+from dexmesh.mesh.notices import NoRouteFound
 from tests.sim.world import SimNode, World
 
 
@@ -53,7 +54,7 @@ def test_the_spokes_of_a_hub_reach_each_other_over_wide_directors(world: World) 
                 assert world.first_reply(source, target, within=5.0) is not None
 
 
-def test_the_reference_pages_through_a_hub_and_so_do_we(world: World) -> None:
+def test_a_hub_with_more_peers_than_fit_a_reply_is_known_whole(world: World) -> None:
     hub = world.add("hub")
     spokes = [world.add(f"s{number}") for number in range(1, 21)]
     for spoke in spokes:
@@ -88,14 +89,18 @@ def test_reordering_stops_nothing(world: World) -> None:
     assert len(pinger.replies) > 0.95 * (len(pinger.sent) - 40)
 
 
+def test_a_link_that_carries_small_packets_only_is_enough_to_find_routes(world: World) -> None:
+    """The widest message of the control plane here is a reply with eight nodes (06 §5)."""
+    nodes = world.line(10, mtu=600)
+    assert world.first_reply(nodes[0], nodes[9], within=5.0) is not None
+
+
 def test_slow_links_only_take_longer(world: World) -> None:
     nodes = world.line(4, delay=0.4)
     assert world.first_reply(nodes[0], nodes[3], within=30.0) is not None
 
 
 def test_a_node_that_is_not_there_is_given_up_and_its_packets_dropped(world: World) -> None:
-    from dexmesh.mesh.notices import NoRouteFound
-
     nodes = world.line(3)
     stranger = SimNode(world, "stranger", 99)
     world.nodes.append(stranger)

@@ -180,7 +180,7 @@ class World:
         self.recorder = Recorder()
         self.nodes: list[SimNode] = []
         self._random = random.Random(seed)
-        self._wires: list[Wire] = []
+        self.wires: list[Wire] = []
         self._pingers: list[Pinger] = []
         self._heap: list[tuple[float, int, Callable[[], None]]] = []
         self._order = 0
@@ -216,7 +216,7 @@ class World:
             (called, InterfaceNumber(called_interface)),
         )
         wire = Wire(ends, [_endpoint(*end) for end in ends], **options)
-        self._wires.append(wire)
+        self.wires.append(wire)
         caller.call(ends[0][1], wire.seen_as[1], called.key)
         return wire
 
@@ -294,7 +294,7 @@ class World:
         self, source: SimNode, interface: InterfaceNumber, endpoint: Endpoint, data: bytes
     ) -> None:
         """A datagram leaves a node; it arrives later, or not at all."""
-        for wire in self._wires:
+        for wire in self.wires:
             for end in (0, 1):
                 is_from = wire.ends[end] == (source, interface)
                 if is_from and wire.seen_as[1 - end] == endpoint:
