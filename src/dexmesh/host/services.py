@@ -343,11 +343,13 @@ class HostServices:
             link_count=info.link_count,
             best_parent=self.address if best is None else best.parent,
             label_from_parent=SELF_LABEL if best is None else best.label,
-            is_one_hop=True,
+            is_one_hop=best is not None,
         )
 
     def next_hop(self, address: Address) -> NodeAddress | None:
         """The node itself if it is known, else the known node nearest to it."""
+        if address == self.address:
+            return NodeAddress(self.key, SELF_LABEL, self.version)
         nearest = self._node.pathfinder.nearest(address)
         return None if nearest is None else node_address(nearest)
 
