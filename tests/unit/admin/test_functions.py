@@ -222,9 +222,14 @@ def test_more_than_256_bytes_of_ping_data_are_refused() -> None:
 def test_a_ping_that_came_another_way_shows_the_label_it_saw() -> None:
     node = FakeNode()
     seen = parse_label("0000.0000.0000.0015")
-    node.pings = lambda label, *_: SwitchPingResult("diff_label", 3, label, 20, response_label=seen)
-    answer = calling(node).call("SwitchPinger_ping", path="0000.0000.0000.0013")
+    results = iter(["diff_label", "pong"])
+    node.pings = lambda label, *_: SwitchPingResult(
+        next(results), 3, label, 20, response_label=seen
+    )
+    caller = calling(node)
+    answer = caller.call("SwitchPinger_ping", path="0000.0000.0000.0013")
     assert (answer["result"], answer["rpath"]) == ("diff_label", "0000.0000.0000.0015")
+    assert "rpath" not in caller.call("SwitchPinger_ping", path="0000.0000.0000.0013")
 
 
 @pytest.mark.parametrize(

@@ -55,6 +55,6 @@ def _describe(result: SwitchPingResult) -> Answer:
         answer["data"] = result.data
     if result.key is not None:
         answer["key"] = encode_key(result.key)
-    if result.response_label is not None:
+    if result.result == "diff_label" and result.response_label is not None:
         answer["rpath"] = format_label(result.response_label)
     return answer
