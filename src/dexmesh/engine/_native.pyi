@@ -6,10 +6,23 @@ text raises ValueError. Everybody but the tests goes through `door.py` and `keys
 
 from typing import Any, final
 
+from typing_extensions import disjoint_base
+
+__all__ = [
+    "CryptoAuth",
+    "DataPlane",
+    "Engine",
+    "Runner",
+    "build_info",
+    "drop_reasons",
+    "public_key_of",
+]
+
 def public_key_of(private_key: bytes) -> bytes: ...
 def drop_reasons() -> dict[str, int]: ...
 def build_info() -> dict[str, str]: ...
 
+@disjoint_base
 class DataPlane:
     """Commands and questions; base of `Engine` and `Runner`, not made by itself."""
 
