@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 import pytest
@@ -15,7 +15,7 @@ from dexmesh.admin.async_client import AsyncAdminClient
 from dexmesh.admin.client import AdminClient
 from dexmesh.admin.endpoint import open_endpoint
 from dexmesh.admin.login import AdminLogin
-from dexmesh.admin.services import NodeAnswer, SearchStep, SwitchPingResult
+from dexmesh.admin.services import NodeAnswer, SearchStep, SessionView, SwitchPingResult
 from dexmesh.errors import (
     AdminError,
     AuthFailedError,
@@ -73,6 +73,19 @@ def test_a_client_reads_lists_of_any_length_oldest_first() -> None:
         assert client.pages("AuthorizedPasswords_list", "users") == ["Local Peers"]
         assert "SwitchPinger_ping" in client.functions()
         assert client.drops() == {}
+
+
+def test_a_session_that_ends_while_sessions_are_read_is_left_out() -> None:
+    class FadingNode(FakeNode):
+        reads = 0
+
+        def sessions(self) -> Sequence[SessionView]:
+            FadingNode.reads += 1
+            return self.open_sessions if FadingNode.reads == 1 else self.open_sessions[:-1]
+
+    fading = FadingNode(open_sessions=[session_with(KEY_B, handle) for handle in range(3)])
+    with running(fading) as node, AdminClient(node.login) as client:
+        assert [session["handle"] for session in client.sessions()] == [0, 1]
 
 
 def test_a_client_gets_late_replies_and_streams() -> None:

@@ -9,12 +9,14 @@ from dexmesh.admin.functions.forms import LONGEST_TIMEOUT_MS, describe_scheme, r
 from dexmesh.admin.functions.search import MOST_REQUESTS
 from dexmesh.admin.services import (
     ActiveSearch,
+    InterfaceView,
     NodeAnswer,
     Query,
     QueryTarget,
     SearchStep,
     SwitchPingResult,
 )
+from dexmesh.errors import BindError
 from dexmesh.wire.address import format_padded, parse_address
 from dexmesh.wire.keys import address_of, encode_key
 from dexmesh.wire.label import SELF_LABEL, Label, parse_label
@@ -140,6 +142,15 @@ def test_an_interface_is_opened_on_all_addresses_if_none_is_named() -> None:
     node = FakeNode()
     calling(node).call("UDPInterface_new")
     assert node.calls == [("add_udp_interface", "0.0.0.0", 0, None)]
+
+
+def test_an_address_the_system_does_not_give_is_refused_with_its_reason() -> None:
+    class TakenNode(FakeNode):
+        async def add_udp_interface(self, *_: object) -> InterfaceView:
+            raise BindError("cannot bind UDP 0.0.0.0:1: Permission denied")
+
+    text = calling(TakenNode()).error("UDPInterface_new", bindAddress="0.0.0.0:1")
+    assert text == "cannot bind UDP 0.0.0.0:1: Permission denied"
 
 
 @pytest.mark.parametrize("bind", ["bogus", "localhost:5", "0.0.0.0:65536", "1.2.3.4:-5", "[1.2"])
