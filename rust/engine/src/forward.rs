@@ -116,8 +116,9 @@ impl Engine {
         if let Some(frame) = encode_error(packet, error) {
             let mut arena = vec![0; LINK_ROOM];
             arena.extend_from_slice(&frame);
-            let mut whole = [LINK_ROOM..arena.len()];
-            self.send_to_peer(now_ms, peer, &mut arena, &mut whole, sink);
+            let mut whole = LINK_ROOM..arena.len();
+            let packets = std::slice::from_mut(&mut whole);
+            self.send_to_peer(now_ms, peer, &mut arena, packets, sink);
         }
     }
 

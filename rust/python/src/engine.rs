@@ -100,7 +100,7 @@ impl Engine {
     ) -> PyResult<()> {
         let from = parse_endpoint(endpoint)?;
         let mut arena = data.to_vec();
-        let whole = [0..arena.len()];
+        let whole = 0..arena.len();
         let plane: &DataPlane = slf.as_super();
         slf.py().detach(|| {
             plane.outlet.with_sink(&mut |sink| {
@@ -110,7 +110,7 @@ impl Engine {
                     interface,
                     &from,
                     &mut arena,
-                    &whole,
+                    std::slice::from_ref(&whole),
                     sink,
                 );
             });

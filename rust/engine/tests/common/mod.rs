@@ -1,5 +1,5 @@
 //! Read `tests/vectors/cryptoauth.json` for the tests of crypto and cryptoauth.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::sync::Arc;
 

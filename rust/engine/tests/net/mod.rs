@@ -1,7 +1,7 @@
 //! A network of engines without sockets: datagrams wait in one queue, time stands still until it is moved.
 //!
 //! Each node answers pings and queries as a control plane would, in a few lines.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::unwrap_used)]
 
 use std::collections::{HashSet, VecDeque};
 use std::net::SocketAddr;
@@ -355,13 +355,13 @@ impl Net {
             self.nodes[node].events.push(event.clone());
             let now_ms = self.now_ms;
             match event {
-                Event::ControlFrame { label, frame } if is_type(&frame, PING) => {
-                    if !self.mute.contains(&node) {
-                        let answer = control_frame(PONG, &frame[12..]);
-                        self.with(node, |engine, sink| {
-                            engine.send_control(now_ms, label, &answer, sink);
-                        });
-                    }
+                Event::ControlFrame { label, frame }
+                    if is_type(&frame, PING) && !self.mute.contains(&node) =>
+                {
+                    let answer = control_frame(PONG, &frame[12..]);
+                    self.with(node, |engine, sink| {
+                        engine.send_control(now_ms, label, &answer, sink);
+                    });
                 }
                 Event::ControlFrame { frame, .. } if is_type(&frame, PONG) => {
                     self.nodes[node].pongs += 1;
