@@ -161,6 +161,8 @@ impl DropCounters {
     /// How many packets were dropped for `reason` since the start.
     #[must_use]
     pub fn get(&self, reason: DropReason) -> u64 {
-        self.0.get(reason as usize).map_or(0, |counter| counter.load(Ordering::Relaxed))
+        self.0
+            .get(reason as usize)
+            .map_or(0, |counter| counter.load(Ordering::Relaxed))
     }
 }
