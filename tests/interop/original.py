@@ -34,7 +34,7 @@ class Original:
     key: str
     address: str
     padded: str
-    password: str = "the-password-of-this-node"  # noqa: S105
+    password: str = "the-password-of-this-node"
     login: str = "friend"
     connect_to: dict[str, dict[str, str]] = field(default_factory=dict)
 

@@ -7,12 +7,14 @@ import os
 import re
 import sys
 from collections.abc import Iterator
+from itertools import pairwise
 
 import pytest
 
 from dexmesh.cli.lab import Lab, wait_until
 from tests.interop.original import PORT, Original, needs_original, run_tool
 from tests.netns.conftest import RunningNode, World
+from tests.netns.reach import parent_of, reach_all
 
 pytestmark = [pytest.mark.interop, needs_original]
 
@@ -60,7 +62,7 @@ def _reaches(node: Any_, other: Any_, limit_s: float) -> float:
 def _line(world: World, kinds: list[str]) -> list[Any_]:
     """A line of nodes, each calling the one before it; all started."""
     nodes = [_make(world, f"n{number}", kind) for number, kind in enumerate(kinds, start=1)]
-    for left, right in zip(nodes, nodes[1:], strict=False):
+    for left, right in pairwise(nodes):
         _join(world, right, left)
     for node in nodes:
         node.start()
@@ -93,6 +95,18 @@ def test_every_node_of_a_mixed_line_reaches_every_other(world: World, kinds: lis
                 _reaches(node, other, 40)
 
 
+@pytest.mark.parametrize("shape", ["line", "tree"])
+def test_every_node_of_ten_reaches_every_other(world: World, shape: str) -> None:
+    """line: 1-2-...-10; tree: each node hangs under number // 2. Every other one is ours."""
+    kinds = ["ours" if number % 2 else "original" for number in range(1, 11)]
+    nodes = [_make(world, f"n{number}", kind) for number, kind in enumerate(kinds, start=1)]
+    for number in range(2, 11):
+        _join(world, nodes[number - 1], nodes[parent_of(number, shape) - 1])
+    for node in nodes:
+        node.start()
+    assert reach_all(nodes, 120) == []
+
+
 def test_tcp_runs_through_our_relay_between_originals(world: World) -> None:
     nodes = _line(world, ["original", "ours", "original"])
     first, last = nodes[0], nodes[-1]
@@ -106,10 +120,8 @@ def test_tcp_runs_through_our_relay_between_originals(world: World) -> None:
     )
     got = first.machine.folder / "got"
     url = f"http://[{last.address}]:8080/file"
-    first.machine.run(
-        ["curl", "-sSf", "--retry", "10", "--retry-connrefused", "--retry-delay", "1"]
-        + ["-o", str(got), url]
-    )
+    fetch = ["curl", "-sSf", "--retry", "10", "--retry-connrefused", "--retry-delay", "1"]
+    first.machine.run([*fetch, "-o", str(got), url])
     assert got.read_bytes() == (data / "file").read_bytes()
 
 
@@ -126,13 +138,13 @@ def test_the_tools_of_the_original_work_on_our_node(world: World) -> None:
     assert isinstance(other, Original)
     _reaches(ours, other, 15)
     line = run_tool(ours.machine, "peerStats").strip()
-    assert re.search(rf"v20\.[0-9a-f.]{{19}}\.{re.escape(other.key)} ESTABLISHED in", line), line
+    assert re.search(rf"v2\d\.[0-9a-f.]{{19}}\.{re.escape(other.key)} ESTABLISHED in", line), line
     sessions = run_tool(ours.machine, "sessionStats")
     assert other.key in sessions
     info = json.loads(run_tool(ours.machine, "cexec", "Core_nodeInfo()"))
     assert info["compressedSchemeHex"] == "6114458100"
     pinged = run_tool(ours.machine, "ping", other.padded, check=False)
-    assert re.search(rf"v20\.[0-9a-f.]{{19}}\.{re.escape(other.key)} \d+ms", pinged), pinged
+    assert re.search(rf"v2\d\.[0-9a-f.]{{19}}\.{re.escape(other.key)} \d+ms", pinged), pinged
 
 
 def test_both_come_back_when_the_other_restarts(world: World) -> None:
@@ -157,5 +169,7 @@ def test_our_configuration_file_starts_the_original(world: World) -> None:
         machine.start([os.environ["CJDROUTE"], "--nobg"], log="original.log", stdin=stdin)
     assert conf.startswith("{")
     wait_until(
-        lambda: ours.address in machine.run(["ip", "-6", "addr"]).stdout, 20, "the original to be up"
+        lambda: ours.address in machine.run(["ip", "-6", "addr"]).stdout,
+        20,
+        "the original to be up",
     )

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dexmesh.cli.lab import Lab, Machine, wait_until
+from dexmesh.errors import HostError
 
 PORT = 5000
 
@@ -32,18 +33,22 @@ class RunningNode:
         argv = [sys.executable, "-m", "dexmesh", *arguments, "--config", str(self.config)]
         return self.machine.run(argv, check=check, stdin=stdin).stdout
 
-    def start(self, env: dict[str, str] | None = None) -> int:
-        """Start the node and wait until its address can be used; returns its pid on the host."""
-        process = self.machine.start(
-            [sys.executable, "-m", "dexmesh", "up", "--config", str(self.config)],
-            log="node.log",
-            env=env,
-        )
+    def start(self, env: dict[str, str] | None = None) -> None:
+        """Start the node and wait until its address can be used."""
+        self.begin(env)
+        self.wait_online()
+
+    def begin(self, env: dict[str, str] | None = None) -> None:
+        """Start the node."""
+        argv = [sys.executable, "-m", "dexmesh", "up", "--config", str(self.config)]
+        self.machine.start(argv, log="node.log", env=env)
+
+    def wait_online(self) -> None:
+        """Wait until the address of the node can be used."""
         try:
-            self.dexmesh("wait-online", "--timeout", "20")
-        except Exception as error:
+            self.dexmesh("wait-online", "--timeout", "30")
+        except HostError as error:
             raise AssertionError(f"{error}\n{self.machine.log('node.log')}") from error
-        return process.pid
 
     def stop(self, signal: str = "TERM") -> None:
         """End the node and wait until it is gone."""

@@ -1,7 +1,7 @@
 """Nodes as people run them: the installed program, TUN, sockets, namespaces.
 
-    a ----- b            (direct tests)
-    a ----- r ----- b    (relay tests)
+a ----- b            (direct tests)
+a ----- r ----- b    (relay tests)
 """
 
 from __future__ import annotations
@@ -42,7 +42,18 @@ def _download(node: RunningNode, server: RunningNode, size: int) -> None:
     url = f"http://[{server.address}]:8080/file"
     got = node.machine.folder / "got"
     node.machine.run(
-        ["curl", "-sSf", "--retry", "20", "--retry-connrefused", "--retry-delay", "1", "-o", str(got), url]
+        [
+            "curl",
+            "-sSf",
+            "--retry",
+            "20",
+            "--retry-connrefused",
+            "--retry-delay",
+            "1",
+            "-o",
+            str(got),
+            url,
+        ]
     )
     assert hashlib.sha256(got.read_bytes()).digest() == hashlib.sha256(data).digest()
 
@@ -63,7 +74,11 @@ def _host_pid(node: RunningNode) -> str:
             command = (entry / "cmdline").read_bytes().split(b"\0")
         except OSError:
             continue
-        if b"up" in command and str(node.config).encode() in command and b"nsenter" not in command[0]:
+        if (
+            b"up" in command
+            and str(node.config).encode() in command
+            and b"nsenter" not in command[0]
+        ):
             return entry.name
     raise AssertionError("the node's process is not there")
 
@@ -113,7 +128,9 @@ def test_the_link_is_back_within_two_seconds_after_the_cable_is(world: World) ->
     start = time.monotonic()
     wait_until(lambda: a.reaches(b), 8, "b to answer again")
     took = time.monotonic() - start
-    assert took <= 3.0, f"the link needed {took:.1f} s"  # 2 s, and 1 s for a ping that is on its way
+    assert took <= 3.0, (
+        f"the link needed {took:.1f} s"
+    )  # 2 s, and 1 s for a ping that is on its way
 
 
 def test_a_restarted_peer_is_found_again_by_both_sides(world: World) -> None:
@@ -177,7 +194,18 @@ def test_peer_add_and_remove_reach_the_running_node_and_survive_a_restart(world:
     a.start()
     b.start()
     endpoint = f"{host}:{PORT}"
-    argv = [sys.executable, "-m", "dexmesh", "peer", "add", endpoint, "--key", b.key, "--login", b.login]
+    argv = [
+        sys.executable,
+        "-m",
+        "dexmesh",
+        "peer",
+        "add",
+        endpoint,
+        "--key",
+        b.key,
+        "--login",
+        b.login,
+    ]
     argv += ["--password-stdin", "--config", str(a.config)]
     a.machine.run(argv, stdin=b.password + "\n")
     wait_until(a.is_linked, LINK_S, "the new link")
