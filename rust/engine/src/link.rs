@@ -36,6 +36,11 @@ impl Engine {
         let from = canonical(from);
         let mut rest = packets;
         while let Some(first) = rest.first() {
+            if first.len() > MAX_MESSAGE_BYTES {
+                self.drop_packets(DropReason::LinkOversize, 1);
+                rest = rest.get(1..).unwrap_or_default();
+                continue;
+            }
             let table = self.peer_table();
             let taken = match table.at_endpoint(interface, &from) {
                 Some(peer) => self.receive(now_ms, peer, arena, rest, sink),
@@ -60,7 +65,8 @@ impl Engine {
         let mut batch = Batch::new();
         for packet in packets {
             let is_data = word_at(arena, packet, 0).is_some_and(|word| word >= FIRST_COUNTER);
-            if !is_data || !batch.push(packet.clone()) {
+            let is_fit = is_data && packet.len() <= MAX_MESSAGE_BYTES;
+            if !is_fit || !batch.push(packet.clone()) {
                 break;
             }
         }

@@ -5,7 +5,9 @@ mod net;
 use dexmesh_engine::cryptoauth::Credential;
 use dexmesh_engine::drop::DropReason;
 use dexmesh_engine::message::Event;
-use net::{LOGIN, Net, Node, PASSWORD, control_frame, endpoint, is_type};
+use net::{
+    LOGIN, Net, Node, PASSWORD, RawPeer, control_frame, endpoint, header_of_a_single_peer, is_type,
+};
 
 fn has(events: &[Event], wanted: impl Fn(&Event) -> bool) -> bool {
     events.iter().any(wanted)
@@ -187,15 +189,10 @@ fn slots_are_the_lowest_free_ones_and_there_are_256() {
 
 #[test]
 fn a_handshake_packet_reaches_no_further_than_our_router() {
-    let mut net = Net::line(2);
-    net.add_peer(0, 1);
-    let mut net = {
-        // A third node calls with a first packet that wants to be forwarded.
-        let mut net = Net::new(3);
-        net.connect(0, 1);
-        net.add_peer(2, 1);
-        net
-    };
+    // A third node calls with a first packet that wants to be forwarded.
+    let mut net = Net::new(3);
+    net.connect(0, 1);
+    net.add_peer(2, 1);
     let through = net.label(&[1, 0]);
     let first = net.label(&[2, 1]);
     let label = ((through ^ 1) << first.ilog2()) ^ first;
@@ -369,6 +366,29 @@ fn a_datagram_seen_before_is_dropped() {
     assert_eq!(net.nodes[1].dropped(DropReason::CryptoReplay), 2);
     let stats = &net.nodes[1].engine.peer_stats()[0];
     assert_eq!((stats.duplicates, stats.dropped), (2, 2));
+}
+
+#[test]
+fn a_datagram_longer_than_a_link_message_is_not_looked_at() {
+    let mut net = Net::line(2);
+    let mut raw = RawPeer::link(&mut net, 1);
+    let packet = |length| {
+        let mut packet = header_of_a_single_peer();
+        packet.resize(length, 0xff);
+        packet
+    };
+    let sealed: Vec<_> = [100, 3477, 100, 3476]
+        .into_iter()
+        .map(|length| raw.seal(net.now_ms, &packet(length)))
+        .collect();
+    net.inject(1, raw.place, &sealed);
+    net.run();
+    assert_eq!(net.nodes[1].dropped(DropReason::LinkOversize), 1);
+    let frames = net.nodes[1].events.iter().filter_map(|event| match event {
+        Event::ControlFrame { frame, .. } if frame[0] == 0xff => Some(frame.len()),
+        _ => None,
+    });
+    assert_eq!(frames.collect::<Vec<_>>(), [84, 84, 3460]);
 }
 
 #[test]
