@@ -11,24 +11,44 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from dexmesh.errors import DecodeError
-from dexmesh.wire import address, base32, bencode, control, dht, headers, keys, label, scheme
+from dexmesh.wire import (
+    address,
+    base32,
+    beacon,
+    bencode,
+    control,
+    dht,
+    ether,
+    headers,
+    keys,
+    label,
+    scheme,
+    seed,
+    varint,
+)
 from dexmesh.wire.node_address import parse_node_address
 from tests.property import wire_values as values
 from tests.vectors.loading import load
 
 BYTES_DECODERS: list[Callable[[bytes], object]] = [
     address.decode_address,
+    beacon.decode_beacon,
+    beacon.decode_udp_beacon,
     bencode.decode_bencode,
     bencode.decode_bencode_dict,
     control.decode_control,
     dht.decode_message,
     dht.decode_versions,
+    ether.decode_ether_frame,
+    ether.decode_link_payload,
     headers.decode_data_header,
     headers.decode_route_header,
     headers.decode_switch_header,
     keys.PrivateKey,
     label.decode_label,
     scheme.decode_scheme,
+    seed.decode_seed,
+    varint.decode_varint,
 ]
 TEXT_PARSERS: list[Callable[[str], object]] = [
     address.parse_address,
@@ -37,6 +57,7 @@ TEXT_PARSERS: list[Callable[[str], object]] = [
     keys.decode_key,
     label.parse_label,
     parse_node_address,
+    seed.parse_seed,
 ]
 
 
@@ -85,6 +106,21 @@ def test_control_frames_with_a_right_checksum(kind: int, body: bytes) -> None:
 def test_damaged_control_frames(message: control.ControlMessage, rng: random.Random) -> None:
     damaged = with_right_checksum(damage(control.encode_control(message), rng))
     refuses_or_decodes(control.decode_control, damaged)
+
+
+@given(text=st.text("ABZaz09+/=-_ \n\u00e9", max_size=90))
+def test_almost_seed_records(text: str) -> None:
+    refuses_or_decodes(seed.parse_seed, seed.TEXT_PREFIX + text)
+
+
+@given(record=values.seed_records, rng=st.randoms(use_true_random=False))
+def test_damaged_seed_records(record: seed.SeedRecord, rng: random.Random) -> None:
+    refuses_or_decodes(seed.decode_seed, damage(seed.encode_seed(record) or b"\1", rng))
+
+
+@given(frame=values.ether_frames, rng=st.randoms(use_true_random=False))
+def test_damaged_ethernet_frames(frame: ether.EtherFrame, rng: random.Random) -> None:
+    refuses_or_decodes(ether.decode_ether_frame, damage(frame.encode(), rng))
 
 
 @given(message=values.routing_messages(), rng=st.randoms(use_true_random=False))

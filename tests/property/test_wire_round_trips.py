@@ -7,7 +7,7 @@ import random
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from dexmesh.wire import control, dht, headers, label, scheme
+from dexmesh.wire import beacon, control, dht, ether, headers, label, scheme, seed
 from dexmesh.wire.address import (
     Address,
     bucket,
@@ -24,6 +24,7 @@ from dexmesh.wire.keys import PublicKey, decode_key, encode_key
 from dexmesh.wire.label import Label
 from dexmesh.wire.node_address import NodeAddress, format_node_address, parse_node_address
 from dexmesh.wire.scheme import V358, EncodingScheme, Hop
+from dexmesh.wire.varint import decode_varint, encode_varint
 from tests.property import wire_values as values
 
 
@@ -195,6 +196,29 @@ def test_routing_messages(message: dht.RoutingMessage) -> None:
 @given(st.lists(st.integers(0, (1 << 32) - 1), max_size=10))
 def test_version_lists(versions: list[int]) -> None:
     assert dht.decode_versions(dht.encode_versions(versions)) == versions
+
+
+@given(values.udp_beacons)
+def test_beacons(datagram: beacon.UdpBeacon) -> None:
+    assert beacon.decode_udp_beacon(datagram.encode()) == datagram
+    assert beacon.decode_beacon(datagram.beacon.encode()) == datagram.beacon
+
+
+@given(values.ether_frames, st.integers(0, 60))
+def test_ethernet_frames_with_any_padding(frame: ether.EtherFrame, padding: int) -> None:
+    assert ether.decode_ether_frame(frame.encode() + bytes(padding)) == frame
+
+
+@given(values.seed_records)
+def test_seed_records(record: seed.SeedRecord) -> None:
+    assert seed.decode_seed(seed.encode_seed(record)) == record
+    assert seed.parse_seed(seed.format_seed(record)) == record
+
+
+@given(st.integers(0, 64).flatmap(lambda bits: st.integers(0, (1 << bits) - 1)), st.binary())
+def test_numbers_of_variable_length(value: int, rest: bytes) -> None:
+    encoded = encode_varint(value)
+    assert decode_varint(encoded + rest) == (value, len(encoded))
 
 
 @given(values.bencode_values)

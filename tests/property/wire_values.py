@@ -6,8 +6,9 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from dexmesh.wire import control, dht
+from dexmesh.wire import control, dht, ether, seed
 from dexmesh.wire.address import Address
+from dexmesh.wire.beacon import Beacon, UdpBeacon
 from dexmesh.wire.headers import DataHeader, RouteHeader, SwitchHeader
 from dexmesh.wire.keys import PublicKey, decode_key
 from dexmesh.wire.label import MAX_LABEL, Label
@@ -121,6 +122,35 @@ def routing_messages(draw: st.DrawFn) -> dht.RoutingMessage:
     kind = draw(kinds | st.binary(max_size=4))
     return dht.Query(txid, kind, version, scheme, form, draw(st.none() | opaque))
 
+
+beacons = st.builds(
+    Beacon, version=words, password=st.binary(min_size=20, max_size=20), key=public_keys
+)
+udp_beacons = st.builds(UdpBeacon, port=st.integers(0, 0xFFFF), beacon=beacons)
+_macs = st.binary(min_size=6, max_size=6).map(ether.MacAddress)
+ether_frames = st.builds(
+    ether.EtherFrame,
+    destination=st.just(ether.BROADCAST) | _macs,
+    source=_macs,
+    payload=st.binary(max_size=200),
+)
+seed_records = st.builds(
+    seed.SeedRecord,
+    peers=st.lists(
+        st.builds(
+            seed.SeedPeer,
+            host=st.ip_addresses(v=4) | st.ip_addresses(v=6),
+            port=st.integers(0, 0xFFFF),
+            login=st.integers(0, 0xFFFF),
+            password=st.binary(min_size=8, max_size=8),
+            key=public_keys,
+            version=words,
+        ),
+        max_size=4,
+    ).map(tuple),
+    supernode=st.none() | public_keys,
+    peer_id=st.none() | opaque,
+)
 
 bencode_values = st.recursive(
     st.integers(-(1 << 63), (1 << 63) - 1) | st.binary(max_size=20),
