@@ -21,6 +21,7 @@ pub struct CryptoAuth(Mutex<Inner>);
 struct Inner {
     session: cryptoauth::CryptoAuth,
     users: Users,
+    random_left: isize,
 }
 
 impl CryptoAuth {
@@ -61,6 +62,7 @@ impl CryptoAuth {
         Ok(Self(Mutex::new(Inner {
             session,
             users: Users::new(),
+            random_left: 0,
         })))
     }
 
@@ -97,9 +99,10 @@ impl CryptoAuth {
         random: &[u8],
     ) -> Option<Bound<'py, PyBytes>> {
         let mut script = ScriptedRandom::new(random);
-        let session = &mut self.inner().session;
-        let packet = session.seal(milliseconds(now), &mut script, payload)?;
-        Some(bytes(py, &packet))
+        let mut inner = self.inner();
+        let packet = inner.session.seal(milliseconds(now), &mut script, payload);
+        inner.random_left = script.remaining().cast_signed() - script.missing().cast_signed();
+        packet.map(|packet| bytes(py, &packet))
     }
 
     /// Open a packet: (0, payload), or (error number, None).
@@ -111,7 +114,7 @@ impl CryptoAuth {
     ) -> (u32, Option<Bound<'py, PyBytes>>) {
         let mut packet = message.to_vec();
         let mut inner = self.inner();
-        let Inner { session, users } = &mut *inner;
+        let Inner { session, users, .. } = &mut *inner;
         match session.open(milliseconds(now), users, &mut packet) {
             Ok(opened) => {
                 let payload = packet.get(opened.range).unwrap_or_default();
@@ -136,6 +139,19 @@ impl CryptoAuth {
     #[getter]
     fn next(&self) -> u32 {
         self.inner().session.next()
+    }
+
+    /// How many bytes of its `random` the last `seal` left; below zero: how many it lacked.
+    #[getter]
+    fn random_left(&self) -> isize {
+        self.inner().random_left
+    }
+
+    /// Base and bits of the replay window.
+    #[getter]
+    fn replay_window(&self) -> (u32, u64) {
+        let window = self.inner().session.replay_window();
+        (window.base(), window.bits())
     }
 
     /// Login of whoever authenticated last.

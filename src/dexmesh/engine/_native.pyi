@@ -133,4 +133,12 @@ class CryptoAuth:
     @property
     def next(self) -> int: ...
     @property
+    def random_left(self) -> int:
+        """How many bytes of its `random` the last `seal` left; below zero: how many it lacked."""
+
+    @property
+    def replay_window(self) -> tuple[int, int]:
+        """Where the window begins, and its 64 bits."""
+
+    @property
     def user(self) -> bytes | None: ...
