@@ -127,7 +127,8 @@ class PeerLeft:
 
 @dataclass(frozen=True, slots=True)
 class RouteChanged:
-    """User traffic to a node goes another way. `reason`: found, better, path failed."""
+    """User traffic to a node goes another way. `reason`: found, better, path failed,
+    given up (`new` is 0: nobody knows a way any more)."""
 
     address: Address
     old: Label

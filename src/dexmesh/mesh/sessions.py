@@ -240,6 +240,12 @@ class Sessions:
         self._use(session, path.label, reason, now)
         return True
 
+    def give_up(self, address: Address, now: float) -> None:
+        """No path of this session has worked for long: packets wait for a route again."""
+        session = self._sessions.get(address)
+        if session is not None and session.used and session.paths.best(NO_LABEL, now) is None:
+            self._use(session, NO_LABEL, "given up", now)
+
     def _settle(self, session: Session, now: float, is_news: bool = False) -> None:
         """Something was learned about a session: use a better path, let waiting packets go."""
         path = session.paths.best(session.used, now)
@@ -257,7 +263,8 @@ class Sessions:
             del self._by_label[session.used]
         if session.is_used(now) or self.is_wanted(session.address):
             self._emit(RouteChanged(session.address, session.used, label, reason))
-        self._by_label[label] = session.address
+        if label != NO_LABEL:
+            self._by_label[label] = session.address
         session.used = label
         session.silences, session.unanswered_since = 0, None
         path = session.paths.at(label)

@@ -88,9 +88,7 @@ class Wants:
             if now - want.asked_at >= FORGET_S:
                 self._forget(want)
             elif now - want.since >= GIVE_UP_S:
-                want.since = now
-                self._emit(DropParked(want.address))
-                self._emit(NoRouteFound(want.address))
+                self._give_up(want, now)
             else:
                 self._advance(want, now)
 
@@ -187,6 +185,13 @@ class Wants:
         if route is None:
             return None
         return Target(route.address, route.key, route.version, route.label)
+
+    def _give_up(self, want: Want, now: float) -> None:
+        """Tell those who send; go on searching while packets keep coming."""
+        want.since = now
+        self._sessions.give_up(want.address, now)
+        self._emit(DropParked(want.address))
+        self._emit(NoRouteFound(want.address))
 
     def _forget(self, want: Want) -> None:
         self._wants.pop(want.address, None)

@@ -394,6 +394,25 @@ def test_a_lost_peer_without_another_way_begins_a_search_if_the_session_is_used(
         assert (FIND_NODE in kinds) == is_used
 
 
+def test_a_path_that_stays_broken_is_given_up_so_that_senders_hear_of_it() -> None:
+    bench = Bench()
+    bench.working()
+    bench.stats(1.0, last_user_out=1.0)
+    bench.stats(4.0, last_user_out=4.0)
+    outputs = bench.silence(4.0, 6.9)
+    assert of_type(outputs, PathFailed)
+    assert bench.used() == 0x133, "it is used as long as there is hope"
+    outputs = bench.silence(6.9, 20.0)
+    assert of_type(outputs, SetRoute)[-1].label == 0
+    assert of_type(outputs, DropParked) == [DropParked(ADDRESS)]
+    assert bench.used() == 0
+    bench.need(20.0, reason="no label")
+    bench.answer(bench.questions()[0], 20.1, entry(FAR, 0x13))
+    (question,) = [one for one in bench.questions() if one[0].address == ADDRESS]
+    bench.answer(question, 20.2)
+    assert bench.used() == question[0].label != 0
+
+
 def test_a_node_that_becomes_a_peer_is_talked_to_directly() -> None:
     bench = Bench()
     bench.working()
