@@ -10,33 +10,37 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dexmesh.cli.output import EXIT_HELP, Exit, note, print_json, reports_errors, say
+from dexmesh.cli.output import Exit, example, note, print_json, reports_errors, say
 from dexmesh.cli.places import JsonOption, new_config_path
-from dexmesh.config.dialect import read_document
-from dexmesh.config.files import bounded, is_exposed, read_config_file, write_secret_file
-from dexmesh.config.generate import generate
-from dexmesh.config.reader import LoadedConfig, load_settings
-from dexmesh.config.settings import Settings, UdpInterfaceSettings
-from dexmesh.config.write import clean
-from dexmesh.engine.keys import public_key_of
+from dexmesh.config.files import (
+    MAX_CONFIG_BYTES,
+    bounded,
+    is_exposed,
+    read_config_file,
+    write_secret_file,
+)
 from dexmesh.errors import ConfigError, ConfigProblem
 from dexmesh.wire.address import format_address, format_padded
 from dexmesh.wire.keys import encode_key
 
+if TYPE_CHECKING:
+    from dexmesh.config.reader import LoadedConfig
+    from dexmesh.config.settings import Settings, UdpInterfaceSettings
+
 app = typer.Typer(
-    no_args_is_help=True, help="Make, check and tidy a cjdroute.conf.", epilog=EXIT_HELP
+    no_args_is_help=True,
+    help="Make, check and tidy a cjdroute.conf.",
+    epilog=example("dexmesh config check /etc/cjdroute.conf"),
 )
 
 FileArgument = Annotated[Path, typer.Argument(help="The file; - reads standard input.")]
 
 
-@app.command(
-    epilog="Example: dexmesh config new ~/.config/dexmesh/cjdroute.conf. " + EXIT_HELP,
-)
+@app.command(epilog=example("dexmesh config new ~/.config/dexmesh/cjdroute.conf"))
 @reports_errors
 def new(
     path: Annotated[
@@ -49,9 +53,13 @@ def new(
     as_json: JsonOption = False,
 ) -> None:
     """Write a new configuration: random key, password and port, readable by its owner only."""
+    from dexmesh.config.generate import generate
+    from dexmesh.config.reader import load_settings
+    from dexmesh.engine.keys import public_key_of
+
     text = generate(os.urandom, public_key_of)
     if path == Path("-"):
-        sys.stdout.write(text)
+        sys.stdout.write(_cleaned(text.encode(), "-") if as_json else text)
         return
     target = new_config_path(path)
     target.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -65,7 +73,7 @@ def new(
     note("Next: `dexmesh peer add` tells it whom to call, `dexmesh up` starts it.")
 
 
-@app.command(epilog="Example: dexmesh config check /etc/cjdroute.conf. " + EXIT_HELP)
+@app.command(epilog=example("dexmesh config check /etc/cjdroute.conf"))
 @reports_errors
 def check(
     path: FileArgument,
@@ -98,29 +106,56 @@ def check(
         note(f"warning: {warning}")
     settings = loaded.settings
     peers = sum(len(interface.connect_to) for interface in settings.udp_interfaces)
+    passwords = len(settings.authorized_passwords)
     say(
-        f"{path}: good. Node {format_address(settings.address)}, {peers} peers to call, "
-        f"{len(settings.authorized_passwords)} passwords to be called with."
+        f"{_name_of(path)}: good. Node {format_address(settings.address)}, "
+        f"{peers} peer{'s' * (peers != 1)} to call, "
+        f"{passwords} password{'s' * (passwords != 1)} to be called with."
     )
 
 
-@app.command("clean", epilog="Example: dexmesh config clean old.conf > new.conf. " + EXIT_HELP)
+@app.command("clean", epilog=example("dexmesh config clean old.conf > new.conf"))
 @reports_errors
-def clean_(path: FileArgument) -> None:
+def clean_(
+    path: FileArgument,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Changes nothing: the output is JSON anyway.")
+    ] = False,
+) -> None:
     """Print a configuration as plain JSON, the way `cjdroute --cleanconf` does."""
-    sys.stdout.write(clean(read_document(read_input(path), str(path)).require_sound()))
+    sys.stdout.write(_cleaned(read_input(path), _name_of(path)))
+
+
+def _cleaned(data: bytes, name: str) -> str:
+    from dexmesh.config.dialect import read_document
+    from dexmesh.config.write import clean
+
+    return clean(read_document(data, name).require_sound())
 
 
 def read_input(path: Path) -> bytes:
     """The bytes of a file, or of standard input for `-`."""
     if path == Path("-"):
-        return bounded(sys.stdin.buffer.read(), "standard input")
+        return bounded(sys.stdin.buffer.read(MAX_CONFIG_BYTES + 1), _name_of(path))
     return read_config_file(path)
 
 
 def load_file(path: Path) -> LoadedConfig:
     """The settings in a file (or standard input). Raises ConfigError with every mistake."""
-    return load_settings(read_input(path), "standard input" if path == Path("-") else str(path))
+    from dexmesh.config.reader import load_settings
+
+    return load_settings(read_input(path), _name_of(path))
+
+
+def load_settings_in(data: bytes, path: Path) -> Settings:
+    """The settings in the bytes of a file. Raises ConfigError with every mistake."""
+    from dexmesh.config.reader import load_settings
+
+    return load_settings(data, str(path)).settings
+
+
+def _name_of(path: Path) -> str:
+    return "standard input" if path == Path("-") else str(path)
 
 
 def describe(settings: Settings, *, show_secrets: bool = False) -> dict[str, object]:

@@ -9,14 +9,15 @@ from __future__ import annotations
 import contextlib
 import signal
 import time
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dexmesh.cli.demo import Demo, Say
-from dexmesh.cli.lab import Lab
-from dexmesh.cli.output import error_console, print_json, reports_errors, say
+from dexmesh.cli.output import error_console, narrate, print_json, reports_errors
 from dexmesh.cli.places import JsonOption
+
+if TYPE_CHECKING:
+    from dexmesh.cli.demo import Demo, Say
 
 
 @reports_errors
@@ -27,7 +28,10 @@ def demo(
     as_json: JsonOption = False,
 ) -> None:
     """Three machines in one: pings, a 200 MB file and a mail through a relay, with real programs."""
-    speak: Say = error_console().print if as_json else say
+    from dexmesh.cli.demo import Demo
+    from dexmesh.cli.lab import Lab
+
+    speak: Say = error_console().print if as_json else narrate
     start = time.monotonic()
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with Lab() as lab:

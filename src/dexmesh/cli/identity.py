@@ -15,14 +15,16 @@ from typing import Annotated
 import typer
 
 from dexmesh.cli.config import load_file
-from dexmesh.cli.output import EXIT_HELP, fail, print_json, reports_errors
+from dexmesh.cli.output import example, fail, misused, print_json, reports_errors
 from dexmesh.cli.places import ConfigOption, JsonOption, find_config
-from dexmesh.engine.keys import generate_private_key, public_key_of
 from dexmesh.errors import DecodeError
 from dexmesh.wire.address import format_address, format_padded
 from dexmesh.wire.keys import PrivateKey, PublicKey, address_of, decode_key, encode_key, is_node_key
 
-keys_app = typer.Typer(no_args_is_help=True, help="Make and convert keys.", epilog=EXIT_HELP)
+keys_app = typer.Typer(
+    no_args_is_help=True, help="Make and convert keys.", epilog=example("dexmesh keys new")
+)
+_LONGEST_LINE = 1024
 
 
 @reports_errors
@@ -34,7 +36,7 @@ def address(
     as_json: JsonOption = False,
 ) -> None:
     """Print the address, the key, and the forms used in mail and SIP."""
-    key = _parse_key(of) if of is not None else _own_key(config)
+    key = parse_key(of) if of is not None else _own_key(config)
     forms = forms_of(key)
     if as_json:
         print_json(forms)
@@ -67,27 +69,32 @@ def forms_of(key: PublicKey) -> dict[str, str]:
     }
 
 
-@keys_app.command("new", epilog="Example: dexmesh keys new --json. " + EXIT_HELP)
+@keys_app.command("new", epilog=example("dexmesh keys new --json"))
 @reports_errors
 def new(as_json: JsonOption = False) -> None:
     """Draw a new private key whose address is in fc00::/8, and print it with what belongs to it."""
+    from dexmesh.engine.keys import generate_private_key
+
     _show_pair(generate_private_key(os.urandom), as_json)
 
 
-@keys_app.command(epilog="Example: dexmesh keys public < private.hex. " + EXIT_HELP)
+@keys_app.command(epilog=example("dexmesh keys public < private.hex"))
 @reports_errors
 def public(as_json: JsonOption = False) -> None:
     """Read a private key (64 hex digits) from standard input, print its public key and address."""
     if sys.stdin.isatty():
-        fail("give the private key on standard input", "dexmesh keys public < FILE")
+        misused("give the private key on standard input", "dexmesh keys public < FILE")
+    line = sys.stdin.buffer.readline(_LONGEST_LINE).decode("ascii", "replace")
     try:
-        private = PrivateKey.from_hex(sys.stdin.readline().strip())
+        private = PrivateKey.from_hex(line.strip())
     except DecodeError as error:
-        fail(str(error), "a private key is 64 hex digits")
+        misused(str(error), "a private key is 64 hex digits")
     _show_pair(private, as_json, hide_private=True)
 
 
 def _show_pair(private: PrivateKey, as_json: bool, *, hide_private: bool = False) -> None:
+    from dexmesh.engine.keys import public_key_of
+
     key = public_key_of(bytes(private))
     shown = {} if hide_private else {"private_key": private.hex()}
     shown |= {"public_key": encode_key(key), "address": format_padded(address_of(key))}
@@ -105,11 +112,12 @@ def _own_key(config: Path | None) -> PublicKey:
     return load_file(path).settings.public_key
 
 
-def _parse_key(text: str) -> PublicKey:
+def parse_key(text: str) -> PublicKey:
+    """A public key from the command line; whoever typed something else is told what one is."""
     try:
         key = decode_key(text)
     except DecodeError as error:
-        fail(f"{text!r}: {error}", "a public key is 52 characters and .k")
+        misused(f"{text!r}: {error}", "a public key is 52 characters and .k")
     if not is_node_key(key):
-        fail("no node can have that key: its address is not in fc00::/8")
+        misused("no node can have that key: its address is not in fc00::/8")
     return key

@@ -7,43 +7,41 @@ Keeps     a command's module is imported with the program, but what it needs to 
 from __future__ import annotations
 
 import sys
-from typing import Annotated
 
 import typer
 
 from dexmesh import __version__
 from dexmesh.cli import config, demo_command, identity, node, peers, ping, up
-from dexmesh.cli.output import EXIT_HELP, print_json
+from dexmesh.cli.output import example, print_json, reports_errors
+from dexmesh.cli.places import JsonOption
 
 app = typer.Typer(
     name="dexmesh",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="rich",
+    rich_markup_mode="rich" if sys.stdout.isatty() else None,  # a plain page is much quicker
+    pretty_exceptions_enable=False,
     help="A mesh node that is cjdns: your address is your public key.",
-    epilog=EXIT_HELP,
+    epilog=example("dexmesh demo"),
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 
 
-def _example(text: str) -> str:
-    return f"Example: {text}. {EXIT_HELP}"
-
-
-app.command("up", epilog=_example("dexmesh up --config /etc/cjdroute.conf"))(up.up)
-app.command("status", epilog=_example("dexmesh status --json"))(node.status)
-app.command("wait-online", epilog=_example("dexmesh wait-online --timeout 30"))(node.wait_online)
-app.command("address", epilog=_example("dexmesh address"))(identity.address)
-app.command("ping", epilog=_example("dexmesh ping fc00::1 -n 3"))(ping.ping)
-app.command("peers", epilog=_example("dexmesh peers"))(peers.list_peers)
-app.command("demo", epilog=_example("dexmesh demo --stay"))(demo_command.demo)
+app.command("up", epilog=example("dexmesh up --config /etc/cjdroute.conf"))(up.up)
+app.command("status", epilog=example("dexmesh status --json"))(node.status)
+app.command("wait-online", epilog=example("dexmesh wait-online --timeout 30"))(node.wait_online)
+app.command("address", epilog=example("dexmesh address"))(identity.address)
+app.command("ping", epilog=example("dexmesh ping fc00::1 -n 3"))(ping.ping)
+app.command("peers", epilog=example("dexmesh peers"))(peers.list_peers)
+app.command("demo", epilog=example("dexmesh demo --stay"))(demo_command.demo)
 app.add_typer(peers.app, name="peer")
 app.add_typer(identity.keys_app, name="keys")
 app.add_typer(config.app, name="config")
 
 
-@app.command("version", epilog=_example("dexmesh version"))
-def version(as_json: Annotated[bool, typer.Option("--json")] = False) -> None:
+@app.command("version", epilog=example("dexmesh version"))
+@reports_errors
+def version(as_json: JsonOption = False) -> None:
     """Print the version of this program and of the protocol it speaks."""
     from dexmesh.wire.versions import PROTOCOL_VERSION
 

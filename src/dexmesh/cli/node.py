@@ -8,17 +8,20 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dexmesh.cli.config import load_file
-from dexmesh.cli.connection import Connection, connect
+from dexmesh.cli.connection import connect
 from dexmesh.cli.output import Exit, fail, note, print_json, reports_errors, say
 from dexmesh.cli.peers import peers_of
-from dexmesh.cli.places import ConfigOption, JsonOption, find_config
-from dexmesh.errors import NoNodeError
+from dexmesh.cli.places import ConfigOption, JsonOption, find_config, seconds
+from dexmesh.errors import NoNodeError, UnknownFunctionError
 from dexmesh.wire.address import Address, format_address, parse_address
+
+if TYPE_CHECKING:
+    from dexmesh.cli.connection import Connection
 
 _ADDRESSES = Path("/proc/net/if_inet6")
 _TENTATIVE = 0x40
@@ -30,8 +33,9 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     """Say who this node is, how many links and sessions it has, and what it dropped."""
     with connect(config) as node:
         facts = facts_of(node)
+        drops = drops_of(node)
     if as_json:
-        print_json(facts)
+        print_json({**facts, "drops": drops})
         return
     say(f"node      {facts['address']}")
     say(f"key       {facts['public_key']}")
@@ -41,7 +45,7 @@ def status(config: ConfigOption = None, as_json: JsonOption = False) -> None:
     )
     say(f"links     {facts['links_up']} up of {facts['links']}")
     say(f"sessions  {facts['sessions_up']} up of {facts['sessions']}")
-    for reason, count in facts["drops"].items():  # type: ignore[attr-defined]
+    for reason, count in drops.items():
         say(f"dropped   {count} {reason}")
 
 
@@ -61,14 +65,22 @@ def facts_of(node: Connection) -> dict[str, object]:
         "links_up": sum(peer["state"] == "ESTABLISHED" for peer in peers),
         "sessions": len(sessions),
         "sessions_up": sum(session["state"] == "ESTABLISHED" for session in sessions),
-        "drops": node.drops(),
     }
+
+
+def drops_of(node: Connection) -> dict[str, int]:
+    """What the node dropped, by reason; empty when it does not tell (an original cjdns)."""
+    try:
+        return node.drops()
+    except UnknownFunctionError:
+        return {}
 
 
 @reports_errors
 def wait_online(
     timeout: Annotated[
-        float, typer.Option("--timeout", "-t", min=0.0, help="Seconds at most.")
+        float,
+        typer.Option("--timeout", "-t", min=0.0, callback=seconds, help="Seconds at most."),
     ] = 30,
     once: Annotated[bool, typer.Option("--exit", "-x", help="Look once and return.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", "-q", help="Say nothing.")] = False,

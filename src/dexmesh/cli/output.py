@@ -6,9 +6,11 @@ Keeps     results go to standard output, everything else to standard error; plai
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
@@ -41,15 +43,22 @@ class Exit(enum.IntEnum):
     CONFIG = 78  # the configuration is wrong
 
 
+INTERRUPTED = 130  # Ctrl-C, as shells say it
+
 EXIT_HELP = (
     "Exit codes: 0 done, 1 failed or no reply, 2 wrong usage, 69 no node running, "
-    "77 a right is missing, 78 the configuration is wrong."
+    "77 a right is missing, 78 the configuration is wrong, 130 interrupted."
 )
+
+
+def example(text: str) -> str:
+    """The end of the help of a command: how it is used, and what its exit codes mean."""
+    return f"Example: {text}\n\n{EXIT_HELP}"
 
 
 @functools.cache
 def console() -> Console:
-    """Where results go."""
+    """Standard output as a terminal draws it; imported only for what needs drawing."""
     from rich.console import Console
 
     return Console(highlight=False, soft_wrap=True)
@@ -57,10 +66,15 @@ def console() -> Console:
 
 @functools.cache
 def error_console() -> Console:
-    """Where everything else goes."""
+    """Standard error, likewise."""
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def printable(text: str) -> str:
+    """The text without anything that could steer a terminal: a peer may have chosen it."""
+    return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 
 def print_json(value: object) -> None:
@@ -72,35 +86,49 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     """Print rows under headings: a drawn table on a terminal, tab-separated lines elsewhere."""
     if not sys.stdout.isatty():
         for row in rows:
-            sys.stdout.write("\t".join(row) + "\n")
+            sys.stdout.write("\t".join(printable(cell) for cell in row) + "\n")
         return
     from rich.table import Table
+    from rich.text import Text
 
     table = Table(box=None, pad_edge=False, header_style="bold")
     for column in columns:
         table.add_column(column, overflow="fold")
     for row in rows:
-        table.add_row(*row)
+        table.add_row(*(Text(printable(cell)) for cell in row))
     console().print(table)
 
 
 def say(text: str) -> None:
-    """Print a line of markup to standard output."""
-    console().print(text)
+    """Print a line to standard output."""
+    sys.stdout.write(printable(text) + "\n")
 
 
 def note(text: str) -> None:
     """Print a line for the person at the terminal, not for the program behind the pipe."""
-    error_console().print(text, markup=False)
+    sys.stdout.flush()  # in the order in which it was said
+    sys.stderr.write(printable(text) + "\n")
+
+
+def narrate(text: str) -> None:
+    """Print a line of markup to standard output."""
+    console().print(text)
 
 
 def fail(message: str, hint: str = "", code: Exit = Exit.FAILED) -> NoReturn:
     """End with one clear error and what to do next."""
-    error_console().print("[red]error:[/red] ", end="")
-    error_console().print(message, markup=False)
+    is_drawn = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
+    red, dim, end = ("\x1b[31m", "\x1b[2m", "\x1b[0m") if is_drawn else ("", "", "")
+    sys.stdout.flush()
+    sys.stderr.write(f"{red}error:{end} {printable(message)}\n")
     if hint:
-        error_console().print(f"  {hint}", markup=False, style="dim")
+        sys.stderr.write(f"  {dim}{printable(hint)}{end}\n")
     raise SystemExit(int(code))
+
+
+def misused(message: str, hint: str = "") -> NoReturn:
+    """End because of what was typed on the command line."""
+    fail(message, hint, Exit.USAGE)
 
 
 def exit_code_of(error: DexmeshError) -> Exit:
@@ -120,27 +148,46 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
         try:
-            return command(*args, **kwargs)
-        except ConfigError as error:
-            for problem in error.problems:
-                note(str(problem))
-            count = len(error.problems)
-            fail(
-                f"the configuration has {count} mistake{'s' if count != 1 else ''}; nothing was started",
-                code=Exit.CONFIG,
-            )
-        except UnknownFunctionError as error:
-            fail(
-                str(error), "this node does not offer that; it may be an older program", Exit.FAILED
-            )
-        except AdminError as error:
-            fail(f"the node said: {error.wire_text}", error.hint, exit_code_of(error))
+            try:
+                return command(*args, **kwargs)
+            finally:
+                sys.stdout.flush()  # here, and not while Python ends: a full disk gets its message
         except DexmeshError as error:
-            fail(str(error), error.hint, exit_code_of(error))
-        except BrokenPipeError:
-            sys.stderr.close()
+            _explain(error)
+        except BrokenPipeError:  # `| head`: whoever read has seen enough
+            _discard_output()
             raise SystemExit(int(Exit.OK)) from None
+        except OSError as error:
+            _discard_output()
+            place = f"{error.filename}: " if error.filename else ""
+            denied = isinstance(error, PermissionError)
+            fail(
+                f"{place}{error.strerror or error}", code=Exit.PERMISSION if denied else Exit.FAILED
+            )
         except KeyboardInterrupt:
-            raise SystemExit(130) from None
+            raise SystemExit(INTERRUPTED) from None
 
     return wrapped
+
+
+def _explain(error: DexmeshError) -> NoReturn:
+    """Say what an error means and end with its exit code."""
+    if isinstance(error, ConfigError):
+        for problem in error.problems:
+            note(str(problem))
+        count = len(error.problems)
+        mistakes = "a mistake" if count == 1 else f"{count} mistakes"
+        fail(f"the configuration has {mistakes}; nothing was done", code=Exit.CONFIG)
+    if isinstance(error, UnknownFunctionError):
+        fail(str(error), "this node does not offer that; it may be an older program")
+    if isinstance(error, AdminError):
+        fail(f"the node said: {error.wire_text}", error.hint, exit_code_of(error))
+    fail(str(error), error.hint, exit_code_of(error))
+
+
+def _discard_output() -> None:
+    """Nobody takes our output any more; what is still buffered must not fail a second time."""
+    with contextlib.suppress(OSError, ValueError):
+        nowhere = os.open(os.devnull, os.O_WRONLY | os.O_CLOEXEC)
+        os.dup2(nowhere, sys.stdout.fileno())
+        os.close(nowhere)

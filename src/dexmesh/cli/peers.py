@@ -10,14 +10,17 @@ from __future__ import annotations
 import getpass
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dexmesh.cli.connection import Connection, connect
+from dexmesh.cli.config import load_settings_in
+from dexmesh.cli.connection import connect
+from dexmesh.cli.identity import parse_key
 from dexmesh.cli.output import (
-    EXIT_HELP,
+    example,
     fail,
+    misused,
     note,
     print_json,
     print_table,
@@ -25,14 +28,25 @@ from dexmesh.cli.output import (
     say,
 )
 from dexmesh.cli.places import ConfigOption, JsonOption, find_config
-from dexmesh.config.edit import NewPeer, add_peer, remove_peer
 from dexmesh.config.files import read_config_file, write_secret_file
-from dexmesh.errors import AdminError, DecodeError, NoNodeError
+from dexmesh.errors import AdminError, ConfigError, NoNodeError
 from dexmesh.wire.address import format_address
-from dexmesh.wire.keys import PublicKey, address_of, decode_key, encode_key
+from dexmesh.wire.keys import address_of, encode_key
 from dexmesh.wire.node_address import parse_node_address
 
-app = typer.Typer(no_args_is_help=True, help="Tell the node whom to call.", epilog=EXIT_HELP)
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from dexmesh.cli.connection import Connection
+    from dexmesh.config.edit import NewPeer
+    from dexmesh.config.settings import ConnectTo
+
+app = typer.Typer(
+    no_args_is_help=True,
+    help="Tell the node whom to call.",
+    epilog=example("dexmesh peer remove 192.0.2.7:41234"),
+)
+_LONGEST_LINE = 1024
 
 NoLiveOption = Annotated[
     bool, typer.Option("--no-live", help="Change only the file, not the running node.")
@@ -95,8 +109,7 @@ def _row(peer: dict[str, object]) -> list[str]:
 
 
 @app.command(
-    epilog="Example: dexmesh peer add 192.0.2.7:41234 --key KEY.k --password-stdin --login me. "
-    + EXIT_HELP
+    epilog=example("dexmesh peer add 192.0.2.7:41234 --key KEY.k --login me --password-stdin")
 )
 @reports_errors
 def add(
@@ -112,38 +125,61 @@ def add(
     as_json: JsonOption = False,
 ) -> None:
     """Call a peer from now on: written into the configuration and told to the running node."""
+    from dexmesh.config.edit import NewPeer
+
+    public_key = parse_key(key)
+    _require_endpoint(endpoint)
     path = _existing(config)
+    before = read_config_file(path)
+    load_settings_in(before, path)
     peer = NewPeer(
         endpoint=endpoint,
-        public_key=_parse_key(key),
+        public_key=public_key,
         password=_read_password(password_stdin),
         login=None if login is None else login.encode(),
         peer_name=name,
     )
-    write_secret_file(path, add_peer(read_config_file(path), str(path), peer), overwrite=True)
+    write_secret_file(path, _with_peer(before, path, peer), overwrite=True)
     live = "left alone" if no_live else _add_live(config, peer)
     _report(as_json, f"{endpoint} is in {path}", live, path)
 
 
+def _with_peer(before: bytes, path: Path, peer: NewPeer) -> bytes:
+    """The file with this peer, which a node can start with."""
+    from dexmesh.config.edit import add_peer
+
+    try:
+        after = add_peer(before, str(path), peer)
+        load_settings_in(after, path)
+    except ConfigError as error:  # it was good before: what is wrong is what was asked for
+        problem = error.problems[0]
+        misused(f"{peer.endpoint} was not added: {problem.message}", problem.hint)
+    return after
+
+
 def _add_live(config: Path | None, peer: NewPeer) -> str:
-    optional: dict[str, str | bytes | None] = {"login": peer.login, "peerName": peer.peer_name}
-    given = {name: value for name, value in optional.items() if value is not None}
     try:
         with connect(config) as node:
-            node.call(
-                "UDPInterface_beginConnection",
-                wait_s=None,
-                publicKey=encode_key(peer.public_key),
-                address=peer.endpoint,
-                interfaceNumber=_interface_for(node, peer.endpoint),
-                password=peer.password,
-                **given,
-            )
+            _call(node, peer.endpoint, peer)
     except NoNodeError:
         return "not running"
     except AdminError as error:
         return f"refused: {error.wire_text}"
     return "calling it"
+
+
+def _call(node: Connection, endpoint: str, peer: NewPeer | ConnectTo) -> None:
+    optional: dict[str, str | bytes | None] = {"login": peer.login, "peerName": peer.peer_name}
+    given = {name: value for name, value in optional.items() if value is not None}
+    node.call(
+        "UDPInterface_beginConnection",
+        publicKey=encode_key(peer.public_key),
+        address=endpoint,
+        interfaceNumber=_interface_for(node, endpoint),
+        password=peer.password,
+        wait_s=None,
+        **given,
+    )
 
 
 def _interface_for(node: Connection, endpoint: str) -> int:
@@ -155,7 +191,7 @@ def _interface_for(node: Connection, endpoint: str) -> int:
     return 0
 
 
-@app.command(epilog="Example: dexmesh peer remove 192.0.2.7:41234. " + EXIT_HELP)
+@app.command(epilog=example("dexmesh peer remove 192.0.2.7:41234"))
 @reports_errors
 def remove(
     which: Annotated[str, typer.Argument(help="The endpoint as in the file, or the public key.")],
@@ -166,28 +202,67 @@ def remove(
     """Call a peer no more: taken out of the configuration, disconnected if the node runs."""
     path = _existing(config)
     before = read_config_file(path)
-    write_secret_file(path, remove_peer(before, str(path), which), overwrite=True)
-    live = "left alone" if no_live else _remove_live(config, which)
+    after = _without_peer(before, path, which)
+    keys = {encode_key(peer.public_key) for peer in _gone(before, after, path)}
+    write_secret_file(path, after, overwrite=True)
+    live = "left alone" if no_live else _remove_live(config, which, keys, _peers_in(after, path))
     _report(as_json, f"{which} is out of {path}", live, path)
 
 
-def _remove_live(config: Path | None, which: str) -> str:
+def _without_peer(before: bytes, path: Path, which: str) -> bytes:
+    from dexmesh.config.dialect import read_document
+    from dexmesh.config.edit import remove_peer
+
+    read_document(before, str(path)).require_sound()
+    try:
+        return remove_peer(before, str(path), which)
+    except ConfigError as error:
+        problem = error.problems[0]
+        fail(f"{path}: {problem.message}", problem.hint)
+
+
+def _gone(before: bytes, after: bytes, path: Path) -> list[ConnectTo]:
+    left = _peers_in(after, path)
+    return [peer for peer in _peers_in(before, path) if peer not in left]
+
+
+def _peers_in(data: bytes, path: Path) -> list[ConnectTo]:
+    """The peers a node with this file calls: none if it cannot start with it."""
+    try:
+        settings = load_settings_in(data, path)
+    except ConfigError:
+        return []
+    return [peer for interface in settings.udp_interfaces for peer in interface.connect_to]
+
+
+def _remove_live(config: Path | None, which: str, keys: set[str], left: Sequence[ConnectTo]) -> str:
+    """Disconnect these nodes, and call them again where the file still says so."""
     try:
         with connect(config) as node:
-            keys = [
+            keys |= {
                 str(peer["public_key"])
                 for peer in peers_of(node)
                 if which in (peer["endpoint"], peer["public_key"])
-            ]
-            if not keys and which.endswith(".k"):
-                keys = [which]
-            for key in dict.fromkeys(keys):
-                node.call("InterfaceController_disconnectPeer", pubkey=key)
+            }
+            had = [key for key in sorted(keys) if _disconnect(node, key)]
+            for peer in left:
+                if encode_key(peer.public_key) in had:
+                    _call(node, peer.endpoint, peer)
     except NoNodeError:
         return "not running"
     except AdminError as error:
         return f"refused: {error.wire_text}"
-    return "disconnected" if keys else "had no such peer"
+    return "disconnected" if had else "had no such peer"
+
+
+def _disconnect(node: Connection, key: str) -> bool:
+    try:
+        node.call("InterfaceController_disconnectPeer", pubkey=key)
+    except AdminError as error:
+        if error.wire_text != "no peer found for that key":
+            raise
+        return False
+    return True
 
 
 def _report(as_json: bool, done: str, live: str, path: Path) -> None:
@@ -204,14 +279,20 @@ def _existing(config: Path | None) -> Path:
     return path
 
 
-def _parse_key(text: str) -> PublicKey:
+def _require_endpoint(text: str) -> None:
+    from dexmesh.config.endpoints import BadEndpointError, parse_peer
+
     try:
-        return decode_key(text)
-    except DecodeError as error:
-        fail(f"{text!r}: {error}", "a public key is 52 characters and .k")
+        parse_peer(text)
+    except BadEndpointError as error:
+        misused(f"{text!r}: {error}", error.hint)
 
 
 def _read_password(from_stdin: bool) -> bytes:
-    if from_stdin or not sys.stdin.isatty():
-        return sys.stdin.readline().rstrip("\n").encode()
-    return getpass.getpass("password: ").encode()
+    if not from_stdin and sys.stdin.isatty():
+        password = getpass.getpass("password: ").encode()
+    else:
+        password = sys.stdin.buffer.readline(_LONGEST_LINE).rstrip(b"\r\n")
+    if not password:
+        misused("no password was given", "the peer hands it out together with its key")
+    return password

@@ -1,17 +1,19 @@
 """The program `peerStats`: the classic lines, without Node.js.
 
-Place     console script; asks the node's admin RPC without a password, as the original tool does
+Place     console script; asks the admin RPC of the node on this machine
 Spec      docs/protocol/09 §7 "peerStats"
 """
 
 from __future__ import annotations
 
 import argparse
-import sys
+import os
 from collections.abc import Mapping
+from pathlib import Path
 
 from dexmesh.cli.connection import connect
-from dexmesh.cli.output import print_json, reports_errors
+from dexmesh.cli.output import print_json, reports_errors, say
+from dexmesh.cli.places import CONFIG_VARIABLE
 
 
 def line_of(peer: Mapping[str, object]) -> str:
@@ -37,11 +39,17 @@ def main() -> None:
         epilog="Example: peerStats",
     )
     parser.add_argument("--json", action="store_true", help="print JSON for programs")
+    parser.add_argument(
+        *("-c", "--config"),
+        type=Path,
+        default=os.environ.get(CONFIG_VARIABLE),
+        help="the cjdroute.conf of the node (default: ~/.cjdnsadmin, else as `dexmesh` does)",
+    )
     arguments = parser.parse_args()
-    with connect(None) as node:
+    with connect(arguments.config) as node:
         peers = node.pages("InterfaceController_peerStats", "peers")
     if arguments.json:
         print_json(peers)
         return
     for peer in peers:
-        sys.stdout.write(line_of(peer) + "\n")
+        say(line_of(peer))

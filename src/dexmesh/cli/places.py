@@ -6,6 +6,7 @@ Keeps     an explicit --config always wins; nothing here creates a file
 
 from __future__ import annotations
 
+import math
 import os
 from pathlib import Path
 from typing import Annotated
@@ -25,6 +26,15 @@ ConfigOption = Annotated[
     ),
 ]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON for programs.")]
+
+LONGEST_S = 86_400.0  # ours: a day
+
+
+def seconds(value: float) -> float:
+    """A number of seconds that somebody can mean; typer calls this for options that take one."""
+    if math.isnan(value) or value > LONGEST_S:
+        raise typer.BadParameter(f"{value} is no number of seconds up to {LONGEST_S:g}")
+    return value
 
 
 def user_config() -> Path:

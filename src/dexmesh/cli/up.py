@@ -10,19 +10,17 @@ from __future__ import annotations
 import os
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from dexmesh.cli.config import load_file
-from dexmesh.cli.output import Exit, fail, note, reports_errors
-from dexmesh.cli.panel import Panel
+from dexmesh.cli.output import fail, note, reports_errors
 from dexmesh.cli.places import ConfigOption, find_config, new_config_path
-from dexmesh.cli.running import is_running
 from dexmesh.config.files import is_exposed, write_secret_file
-from dexmesh.config.generate import generate
-from dexmesh.config.settings import Settings
-from dexmesh.engine.keys import public_key_of
+
+if TYPE_CHECKING:
+    from dexmesh.config.settings import Settings
 
 
 @reports_errors
@@ -34,9 +32,9 @@ def up(
     as_json: Annotated[bool, typer.Option("--json", help="Log lines as JSON, no panel.")] = False,
 ) -> None:
     """Start the node in the foreground: a live panel on a terminal, log lines elsewhere."""
-    path = find_config(config)
-    if path is None or (config is None and not path.exists()):
-        path = _first_configuration()
+    from dexmesh.cli.running import is_running
+
+    path = find_config(config) or _first_configuration()
     loaded = load_file(path)
     for warning in loaded.warnings:
         note(f"warning: {warning}")
@@ -48,6 +46,7 @@ def up(
             f"a node is running already: it answers on {settings.admin.host}:{settings.admin.port}",
             "`dexmesh status` asks it; another `admin.bind` lets two nodes run side by side",
         )
+    from dexmesh.cli.panel import Panel
     from dexmesh.host.daemon import RunOptions, run
 
     panel = None if plain or as_json or not sys.stdout.isatty() else Panel()
@@ -56,12 +55,12 @@ def up(
 
 def _first_configuration() -> Path:
     """The first start: one command is enough to be on the mesh."""
+    from dexmesh.config.generate import generate
+    from dexmesh.engine.keys import public_key_of
+
     path = new_config_path(None)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    try:
-        write_secret_file(path, generate(os.urandom, public_key_of))
-    except PermissionError:
-        fail(f"cannot write {path}", "name another place with --config", Exit.PERMISSION)
+    write_secret_file(path, generate(os.urandom, public_key_of))
     note(f"made a configuration for this node: {path}")
     note("it calls nobody yet: `dexmesh peer add` tells it whom to call")
     return path

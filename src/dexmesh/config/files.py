@@ -14,7 +14,7 @@ import secrets
 import stat
 from pathlib import Path
 
-from dexmesh.errors import HostError
+from dexmesh.errors import HostError, PermissionNeededError
 
 MAX_CONFIG_BYTES = 8 << 20  # ours: two hundred times a large peer list
 
@@ -29,6 +29,9 @@ def read_config_file(path: Path) -> bytes:
     except FileNotFoundError:
         hint = f"`dexmesh config new {path}` makes one."
         raise HostError(f"{path} does not exist", hint) from None
+    except PermissionError:
+        hint = "Run it as the owner of the file, or name another with --config."
+        raise PermissionNeededError(f"{path} may not be read by you", hint) from None
     except OSError as error:
         raise HostError(f"{path} cannot be read: {error.strerror}") from None
 
@@ -66,6 +69,9 @@ def write_secret_file(path: Path, text: str | bytes, *, overwrite: bool = False)
         _sync_directory(target.parent)
     except FileExistsError:
         raise HostError(f"{path} exists already", "Move it away, or ask to overwrite it.") from None
+    except PermissionError:
+        hint = "Run it as the owner of the place, or name another one."
+        raise PermissionNeededError(f"{path} may not be written by you", hint) from None
     except OSError as error:
         raise HostError(f"{path} cannot be written: {error.strerror}") from None
 
