@@ -20,6 +20,14 @@ CAP_SETGID, CAP_SETUID, CAP_NET_ADMIN = 6, 7, 12
 _PR_SET_KEEPCAPS, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 8, 24, 38
 _CAPABILITY_VERSION_3 = 0x20080522
 _LAST_CAPABILITY_FILE = "/proc/sys/kernel/cap_last_cap"
+_LATE_MODULES = (
+    "concurrent.futures.thread",  # asyncio resolves names in a thread
+    "encodings.ascii",
+    "encodings.idna",
+    "encodings.latin_1",
+    "pyroute2",
+    "traceback",
+)
 
 log = logging.getLogger(__name__)
 
@@ -63,7 +71,7 @@ def drop_privileges(user: str | None, keep_net_admin: bool) -> None:
 
 def _import_the_rest() -> None:
     """Modules that are imported late: the new user may not be able to read where they are."""
-    for name in ("encodings.ascii", "encodings.idna", "encodings.latin_1", "pyroute2", "traceback"):
+    for name in _LATE_MODULES:
         importlib.import_module(name)
 
 
