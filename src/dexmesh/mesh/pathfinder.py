@@ -27,7 +27,7 @@ from dexmesh.mesh.randomness import Random
 from dexmesh.mesh.routes import LinkInfo, MetricClass, NodeInfo, Route
 from dexmesh.wire.address import Address, distance
 from dexmesh.wire.control import ErrorFrame, failing_label
-from dexmesh.wire.dht import FIND_NODE, PING, Query, encode_message
+from dexmesh.wire.dht import FIND_NODE, PING, TXID_PREFIX, Query, Reply, encode_message
 from dexmesh.wire.label import SELF_LABEL, Label
 from dexmesh.wire.scheme import one_hop_label, smallest_form
 
@@ -169,6 +169,12 @@ class DhtPathfinder:
         if reply is not None:
             asker = Target(event.address, event.key, query.version, event.label)
             self._emit(send_message(asker, encode_message(reply)))
+
+    def answer_own(self, kind: bytes, argument: bytes | None, now: float) -> Reply | None:
+        """What we would answer if somebody at our own label asked."""
+        own = self._identity
+        query = Query(TXID_PREFIX, kind, own.version, own.scheme, target=argument)
+        return self._responder.answer(own.address, SELF_LABEL, query, now)
 
     # --- Failures ----------------------------------------------------------------------------
 

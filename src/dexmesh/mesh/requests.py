@@ -64,6 +64,9 @@ class Requests:
 
         Raises `NoRouteError` for an address that the table knows no way to.
         """
+        own = self._pathfinder.routes()[0]
+        if own.address in (target, getattr(target, "address", None)):
+            return self._answer_own(own, kind, argument, now)
         if not isinstance(target, Target):
             route = self._pathfinder.route_to(target)
             if route is None:
@@ -81,6 +84,18 @@ class Requests:
         owner = _SearchRequest(request, self._emit)
         if not self._pathfinder.start_search(address, most, owner, now):
             self._emit(SearchFinished(request, None))
+        return request
+
+    def _answer_own(self, own: Route, kind: bytes, argument: bytes | None, now: float) -> RequestId:
+        """A question to ourselves: answered as if it had come from outside (05 §11)."""
+        request = self._next_id()
+        target = Target(own.address, own.key, own.version, own.label)
+        reply = self._pathfinder.answer_own(kind, argument, now)
+        if reply is None:
+            self._emit(QueryFinished(request, 0.0, None))
+        else:
+            answer = Answer(Asked(target, kind, argument, now), own.label, reply, 0.0)
+            _QueryRequest(request, self._emit).handle_answer(answer, now)
         return request
 
     def _next_id(self) -> RequestId:
