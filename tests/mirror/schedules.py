@@ -2,18 +2,18 @@
 
 Place     test_mirror_schedules.py (the mirror alone) and test_agreement.py (mirror and engine)
 Spec      docs/protocol/01 §17 is the list of what such schedules must run into
-Keeps     one seed, one run; every player of a side does the same thing at the same moment, and
-          whatever they then show to the outside must be equal
+Keeps     one seed, one run, whoever plays
+Not here  the players, and that they agree (players.py)
 """
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Protocol, TypeVar
 
-from tests.mirror.cryptoauth import ESTABLISHED, Session
+from tests.mirror.cryptoauth import ESTABLISHED
+from tests.mirror.players import MakePlayer, Player, Setting
 from tests.mirror.toolbox import Credential, User, public_of
 
 ALICE = User(b"alice", b"alpha-password-0001")
@@ -25,43 +25,8 @@ CREDENTIALS = (
 )
 MOST_PACKETS_UNDER_WAY = 12
 
-_Answer = TypeVar("_Answer")
 
-
-@dataclass(frozen=True)
-class Setting:
-    """How one side is created."""
-
-    is_caller: bool
-    private_key: bytes
-    her_public: bytes
-    users: tuple[User, ...]
-    credential: Credential | None
-    require_auth: bool
-    is_link: bool
-
-
-@dataclass(frozen=True)
-class Snapshot:
-    """What a session shows of itself."""
-
-    next: int
-    state: int
-    window_base: int
-    window_bits: int
-
-
-class Player(Protocol):
-    """One implementation of one side."""
-
-    def seal(self, payload: bytes, now_ms: int, tape: Tape) -> bytes: ...
-    def open(self, packet: bytes, now_ms: int) -> tuple[int, bytes]: ...
-    def set_credential(self, credential: Credential | None) -> None: ...
-    def reset(self) -> None: ...
-    def snapshot(self) -> Snapshot: ...
-
-
-class Tape:
+class RandomTape:
     """Randomness of one packet: drawn by the first player, played again to the others."""
 
     def __init__(self, rng: random.Random) -> None:
@@ -83,92 +48,45 @@ class Tape:
         return piece
 
 
-class MirrorPlayer:
-    """The mirror as a player."""
-
-    def __init__(self, setting: Setting, now_ms: int) -> None:
-        self._session = Session(
-            setting.private_key,
-            setting.her_public,
-            now=now_ms / 1000,
-            users=list(setting.users),
-            credential=setting.credential,
-            require_auth=setting.require_auth,
-            is_link=setting.is_link,
-        )
-
-    def seal(self, payload: bytes, now_ms: int, tape: Tape) -> bytes:
-        return self._session.send(payload, now_ms / 1000, tape)
-
-    def open(self, packet: bytes, now_ms: int) -> tuple[int, bytes]:
-        verdict, payload = self._session.receive(packet, now_ms / 1000)
-        return int(verdict), payload
-
-    def set_credential(self, credential: Credential | None) -> None:
-        self._session.set_credential(credential)
-
-    def reset(self) -> None:
-        self._session.reset()
-
-    def snapshot(self) -> Snapshot:
-        window = self._session.window
-        return Snapshot(self._session.next, self._session.state, window.base, window.bits)
-
-
-MakePlayers = Callable[[Setting, int], Sequence[Player]]
-
-
 @dataclass
 class Side:
-    """One end: its players, and what is under way towards it."""
+    """One end: who plays it, and what is under way towards it."""
 
     setting: Setting
-    players: Sequence[Player]
+    player: Player
     inbox: list[bytes] = field(default_factory=list)
     said: bytes = b""
     heard: bytes = b""
     verdicts: set[int] = field(default_factory=set)
 
     def seal(self, payload: bytes, now_ms: int, rng: random.Random) -> bytes:
-        tape = Tape(rng)
         self.said = payload
-        return _agreed([player.seal(payload, now_ms, tape) for player in self.players])
+        return self.player.seal(payload, now_ms, RandomTape(rng))
 
     def open(self, packet: bytes, now_ms: int) -> None:
-        verdict, payload = _agreed([player.open(packet, now_ms) for player in self.players])
+        verdict, payload = self.player.open(packet, now_ms)
         self.verdicts.add(verdict)
         if verdict == 0:
             self.heard = payload
-
-    def snapshot(self) -> Snapshot:
-        return _agreed([player.snapshot() for player in self.players])
-
-
-def _agreed(answers: list[_Answer]) -> _Answer:
-    """What all players answered."""
-    first, *others = answers
-    for answer in others:
-        assert answer == first
-    return first
 
 
 class Duel:
     """Two sides, a line between them, and somebody who plays with it."""
 
-    def __init__(self, seed: int, make_players: MakePlayers) -> None:
+    def __init__(self, seed: int, make_player: MakePlayer) -> None:
         self._rng = random.Random(seed)
-        self._make_players = make_players
+        self._make_player = make_player
         self._sent = 0
         self._old: list[bytes] = []
         self.now_ms = self._rng.randrange(100_000)
         self.sides = self._make_sides()
 
     def run(self, steps: int) -> None:
-        """That many random steps; all players must agree after each."""
+        """That many random steps, with a look at both sides after each."""
         for _ in range(steps):
             self._step()
             for side in self.sides:
-                side.snapshot()
+                side.player.snapshot()
 
     def calm_down(self, seconds: int) -> None:
         """Nobody interferes: each second both send, and everything arrives."""
@@ -180,13 +98,13 @@ class Duel:
                 self._send(number)
                 other = self.sides[1 - number]
                 other.open(other.inbox.pop(), self.now_ms)
-                side.snapshot()
+                side.player.snapshot()
 
     def is_up(self) -> bool:
         """Whether both sides are established and the last payloads arrived."""
         first, second = self.sides
         return all(
-            side.snapshot().state == ESTABLISHED and side.heard == other.said
+            side.player.snapshot().state == ESTABLISHED and side.heard == other.said
             for side, other in ((first, second), (second, first))
         )
 
@@ -215,7 +133,7 @@ class Duel:
             ),
         )
         first, second = (
-            Side(setting, self._make_players(setting, self.now_ms)) for setting in settings
+            Side(setting, self._make_player(setting, self.now_ms)) for setting in settings
         )
         return first, second
 
@@ -283,14 +201,11 @@ class Duel:
     def _restart(self, number: int) -> None:
         """The program of one side was killed and started again."""
         side = self.sides[number]
-        side.players = self._make_players(side.setting, self.now_ms)
+        side.player = self._make_player(side.setting, self.now_ms)
 
     def _reset(self, side: Side) -> None:
-        for player in side.players:
-            player.reset()
+        side.player.reset()
 
     def _change_credential(self, side: Side) -> None:
         if side.setting.credential is not None:
-            credential = self._rng.choice(CREDENTIALS)
-            for player in side.players:
-                player.set_credential(credential)
+            side.player.set_credential(self._rng.choice(CREDENTIALS))

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
 
 import pytest
 
 from tests.mirror.cryptoauth import ESTABLISHED, INIT, LAST_COUNTER, Session, Verdict
-from tests.mirror.schedules import Duel, MirrorPlayer, Player, Setting
+from tests.mirror.players import MirrorPlayer
+from tests.mirror.schedules import Duel
 from tests.mirror.toolbox import (
     LowOrderKeyError,
     ReplayWindow,
@@ -45,10 +45,6 @@ class Numbered:
         return hashlib.sha256(b"%d" % self._count).digest()[:length]
 
 
-def the_mirror(setting: Setting, now_ms: int) -> Sequence[Player]:
-    return [MirrorPlayer(setting, now_ms)]
-
-
 def pair() -> tuple[Session, Session, Numbered]:
     return Session(A, public_of(B), 0.0), Session(B, public_of(A), 0.0), Numbered()
 
@@ -62,7 +58,7 @@ def establish(a: Session, b: Session, randomness: Numbered, now: float = 0.0) ->
 
 @pytest.mark.parametrize("seed", SEEDS)
 def test_two_sides_come_together_after_any_mess(seed: int) -> None:
-    duel = Duel(seed, the_mirror)
+    duel = Duel(seed, MirrorPlayer)
     duel.run(STEPS)
     duel.calm_down(CALM_SECONDS)
     assert duel.is_up()
@@ -71,7 +67,7 @@ def test_two_sides_come_together_after_any_mess(seed: int) -> None:
 def test_the_schedules_run_into_every_verdict_of_the_protocol() -> None:
     verdicts: set[int] = set()
     for seed in SEEDS:
-        duel = Duel(seed, the_mirror)
+        duel = Duel(seed, MirrorPlayer)
         duel.run(STEPS)
         verdicts |= duel.sides[0].verdicts | duel.sides[1].verdicts
     rare = {Verdict.IP_RESTRICTED, Verdict.WISEGUY}
