@@ -48,7 +48,7 @@ class Verdicts(Protocol):
         ...
 
     def forget_silent(self, peer: Peer, now: float) -> None:
-        """It called us and was not heard for 262 s, or its place was taken by a newer link."""
+        """It called us and was not heard for 262 s, or its place is wanted for a newer link."""
         ...
 
     def begin_anew(self, peer: Peer, now: float) -> None:
@@ -65,6 +65,7 @@ class _Probe:
     next_at: float
     left: int
     since: float
+    is_last_chance: bool
 
 
 class KeepAlive:
@@ -99,14 +100,20 @@ class KeepAlive:
             self.ping(peer, now)
         peer.ping_count += 1
 
-    def suspect(self, peer: Peer, now: float, probes: int = PROBES) -> None:
-        """Ask a peer a few times in quick succession; a verdict follows if it stays silent."""
+    def suspect(
+        self, peer: Peer, now: float, probes: int = PROBES, is_last_chance: bool = False
+    ) -> None:
+        """Ask a peer a few times in quick succession; a verdict follows if it stays silent.
+
+        `is_last_chance`: one that called us is then forgotten, since somebody needs its place.
+        """
         probe = self._probes.get(peer.id)
         if probe is not None:
             probe.left = min(probe.left, probes)
+            probe.is_last_chance |= is_last_chance
             return
         self.ping(peer, now)
-        self._probes[peer.id] = _Probe(now + PROBE_S, probes - 1, now)
+        self._probes[peer.id] = _Probe(now + PROBE_S, probes - 1, now, is_last_chance)
 
     def forget(self, peer: PeerId) -> None:
         """A peer is gone."""
@@ -134,13 +141,15 @@ class KeepAlive:
             self.ping(peer, now)
         else:
             del self._probes[peer_id]
-            self._judge(peer, now)
+            self._judge(peer, probe, now)
 
-    def _judge(self, peer: Peer, now: float) -> None:
+    def _judge(self, peer: Peer, probe: _Probe, now: float) -> None:
         """A peer under suspicion answered none of its quick pings."""
         if not peer.is_incoming:
             self._verdicts.begin_anew(peer, now)
-        elif any(self._has_taken_over(other, peer) for other in self._peers.with_key(peer.key)):
+        elif probe.is_last_chance or any(
+            self._has_taken_over(other, peer) for other in self._peers.with_key(peer.key)
+        ):
             self._verdicts.forget_silent(peer, now)
 
     @staticmethod

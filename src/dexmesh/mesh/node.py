@@ -3,7 +3,7 @@
 Place     host/pump.py (or tests/sim) drives it with the five verbs of docs/architecture.md §3
 Spec      docs/architecture.md §3; the parts name theirs
 Keeps     performs no I/O, reads no clock, makes no randomness; outputs come in the order decided
-Not here  any decision: peering, control, sessions and wants, pathfinder
+Not here  any decision: peering, beacons, control, sessions and wants, pathfinder
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ from dexmesh.engine.messages import (
     Stats,
 )
 from dexmesh.errors import DecodeError
+from dexmesh.mesh.beacons import Beacons
 from dexmesh.mesh.control import Control
 from dexmesh.mesh.credentials import Credentials
 from dexmesh.mesh.identity import Identity
@@ -75,6 +76,9 @@ class Node:
         self.sessions = Sessions(self.pathfinder, self.queries, emit)
         self.wants = Wants(self.sessions, self.pathfinder, self.queries, emit)
         self.peering = Peering(self.pings, self, emit)
+        self.beacons = Beacons(
+            identity, self.credentials.beacon_password, self.peering, random, emit
+        )
         self.control = Control(identity, self.peering, self.pings, self, emit)
         self._requests = Requests(self.pings, self.queries, self.pathfinder, emit)
         self._cycle_at = 0.0
@@ -82,7 +86,7 @@ class Node:
         self._handlers: dict[type, Callable[[Any, float], None]] = {
             PeerAdded: self.peering.handle_peer_added,
             PeerRefused: self.peering.handle_peer_refused,
-            PeerRemoved: self.peering.handle_peer_removed,
+            PeerRemoved: self._handle_peer_removed,
             LinkStateChanged: self.peering.handle_link_state,
             LinkHandshake: self.peering.handle_link_handshake,
             ControlFrame: self.control.handle_control_frame,
@@ -107,6 +111,7 @@ class Node:
             self.pings.next_timeout(),
             self.queries.next_timeout(),
             self.peering.next_timeout(),
+            self.beacons.next_timeout(),
             self.pathfinder.next_timeout(),
             self.wants.next_timeout(),
         ]
@@ -119,6 +124,7 @@ class Node:
         self.pings.handle_timeout(now)
         self.queries.handle_timeout(now)
         self.peering.handle_timeout(now)
+        self.beacons.handle_timeout(now)
         self.pathfinder.handle_timeout(now)
         self.wants.handle_timeout(now)
 
@@ -145,6 +151,7 @@ class Node:
     def handle_network_changed(self, now: float) -> None:
         """Interfaces or addresses of this machine changed."""
         self.peering.handle_network_changed(now)
+        self.beacons.handle_network_changed(now)
 
     # --- Requests (results come as notices) --------------------------------------------------
 
@@ -191,6 +198,10 @@ class Node:
         """A packet of ours went no further."""
         self.pathfinder.handle_switch_error(label, error, now)
         self.sessions.handle_switch_error(label, now)
+
+    def _handle_peer_removed(self, event: PeerRemoved, now: float) -> None:
+        self.peering.handle_peer_removed(event, now)
+        self.beacons.handle_peer_removed(event.peer, now)
 
     def _handle_routing_message(self, event: RoutingMessage, now: float) -> None:
         try:

@@ -14,6 +14,7 @@ from typing import NewType, TypeGuard
 from dexmesh.engine.messages import Command, Endpoint, InterfaceNumber, PeerId
 from dexmesh.mesh.routes import Route
 from dexmesh.wire.address import Address
+from dexmesh.wire.beacon import Beacon
 from dexmesh.wire.keys import PublicKey
 from dexmesh.wire.label import Label
 from dexmesh.wire.scheme import EncodingScheme
@@ -122,6 +123,14 @@ class PeerLeft:
     reason: str
 
 
+@dataclass(frozen=True, slots=True)
+class SendBeacon:
+    """Say to everybody within earshot of an interface who we are (04 §9.2). The host sends it."""
+
+    interface: InterfaceNumber
+    beacon: Beacon
+
+
 # --- Decisions worth a log line ----------------------------------------------------------------
 
 
@@ -170,6 +179,7 @@ Notice = (
     | PeerUp
     | PeerDown
     | PeerLeft
+    | SendBeacon
     | RouteChanged
     | NoRouteFound
     | PathFailed

@@ -4,8 +4,9 @@ Place     engine peer events, pongs, settings -> here -> slots up and down, link
           usable and lost peers -> PeerListener (pathfinder.py, sessions.py)
 Spec      docs/protocol/04 §5-8
 Keeps     a listener hears of a peer once when it becomes usable and once when it is so no more;
-          at most MAX_HALF_OPEN callers that never finished a handshake
-Not here  the schedule (keepalive.py), calling until there is a slot (wanted.py)
+          at most MAX_HALF_OPEN peers nobody asked for that never finished a handshake
+Not here  the schedule (keepalive.py), calling until there is a slot (wanted.py), whom to call
+          because of a beacon (beacons.py)
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from __future__ import annotations
 from typing import Protocol
 
 from dexmesh.engine.messages import (
+    AddPeer,
     CryptoState,
     Endpoint,
     InterfaceNumber,
@@ -77,6 +79,20 @@ class Peering:
         """Call this peer, and again whenever it is lost. Answer: PeerJoined or PeerNotAdded."""
         self._wanted.want(WantedPeer(interface, endpoint, key, password, login, peer_name))
 
+    def call_found(
+        self, interface: InterfaceNumber, endpoint: Endpoint, key: PublicKey, password: bytes
+    ) -> None:
+        """Call a peer that a beacon told of, once: it is kept like one that called us (04 §9.2)."""
+        self._emit(AddPeer(interface, endpoint, key, password))
+
+    def found_count(self) -> int:
+        """How many peers found by beacons have ever answered."""
+        return sum(peer.is_found and peer.was_established for peer in self.peers.all())
+
+    def replace_if_silent(self, peer: Peer, now: float) -> None:
+        """Somebody else may be at this peer's endpoint: free its slot unless it answers now."""
+        self._keep_alive.suspect(peer, now, is_last_chance=True)
+
     def change_endpoint(self, interface: InterfaceNumber, old: Endpoint, new: Endpoint) -> bool:
         """Call a wanted peer at another endpoint from now on; False if none is at `old`."""
         wanted = self._wanted.at(interface, old)
@@ -126,13 +142,15 @@ class Peering:
             )
             if wanted is not None:
                 peer.is_wanted, peer.user = True, wanted.peer_name or ""
+            else:
+                peer.is_found = peer.is_incoming = True
             self._keep_alive.ping(peer, now)
         self._emit(
             PeerJoined(
                 peer.id, peer.interface, peer.endpoint, peer.key, peer.is_incoming, peer.user
             )
         )
-        if event.is_incoming:
+        if peer.is_incoming:
             self._bound_half_open()
 
     def handle_peer_refused(self, event: PeerRefused, now: float) -> None:
@@ -303,7 +321,7 @@ class Peering:
                 self._keep_alive.suspect(other, now, PROBES_AFTER_CHANGE)
 
     def _bound_half_open(self) -> None:
-        """The oldest caller that never finished its handshake makes room (04 §15)."""
+        """The oldest that called or was found, and never finished its handshake, makes room (04 §15)."""
         half_open = [
             peer for peer in self.peers.all() if peer.is_incoming and not peer.was_established
         ]

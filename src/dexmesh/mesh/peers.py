@@ -69,6 +69,7 @@ class Peer:
     stats: PeerStats | None = None
     stats_at: float = 0.0
     is_wanted: bool = False
+    is_found: bool = False  # by a beacon: we called it, and nobody will miss it
     was_established: bool = False
     is_offered: bool = False
     missing: int = 0
@@ -137,6 +138,13 @@ class PeerTable:
     def on_interface(self, interface: InterfaceNumber) -> list[Peer]:
         """The peers of an interface, oldest first."""
         return [peer for peer in self._by_id.values() if peer.interface == interface]
+
+    def at(self, interface: InterfaceNumber, endpoint: Endpoint) -> Peer | None:
+        """The peer at an endpoint of an interface."""
+        for peer in self._by_id.values():
+            if peer.endpoint == endpoint and peer.interface == interface:
+                return peer
+        return None
 
     def interfaces(self) -> list[InterfaceNumber]:
         """The interfaces that have peers, in ascending order."""
