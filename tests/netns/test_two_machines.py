@@ -250,3 +250,29 @@ def test_every_rung_of_the_fallback_ladder_carries_tcp(world: World, rung: dict[
     _wait_reaches(a, b)
     _download(a, b, 2_000_000)
     _download(b, a, 2_000_000)
+
+
+def test_a_tun_that_somebody_deletes_comes_back(world: World) -> None:
+    a, b = world.node("a"), world.node("b")
+    world.join(a, b)
+    b.start()
+    a.start()
+    _wait_reaches(a, b)
+    a.machine.run(["ip", "link", "del", "tun0"])
+    a.dexmesh("wait-online", "--timeout", "10")
+    _wait_reaches(a, b)
+
+
+def test_a_packet_longer_than_the_mtu_and_an_address_nobody_has_are_answered(world: World) -> None:
+    a, b = world.node("a"), world.node("b")
+    world.join(a, b)
+    b.start()
+    a.start()
+    _wait_reaches(a, b)
+    nobody = "fc00:1:2:3:4:5:6:7"
+    said = a.machine.run(["ping", "-c", "1", "-W", "15", nobody], check=False).stdout
+    assert "Destination unreachable: No route" in said
+    a.machine.run(["ip", "link", "set", "tun0", "mtu", "2000"])
+    said = a.machine.run(["ping", "-c", "1", "-s", "1400", "-M", "do", b.address], check=False).stdout
+    assert "Packet too big" in said
+    assert "mtu=1304" in said

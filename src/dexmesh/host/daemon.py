@@ -24,6 +24,7 @@ from dexmesh.admin.services import NodeServices
 from dexmesh.config.settings import Settings, TunKind, UdpInterfaceSettings
 from dexmesh.engine import _native
 from dexmesh.engine.door import EngineDoor
+from dexmesh.engine.messages import InterfaceNumber
 from dexmesh.errors import HostError, UsageError
 from dexmesh.host.admin import open_admin
 from dexmesh.host.answers import Answers
@@ -94,11 +95,13 @@ class Daemon:
         self._settings = settings
         self._options = options
         self._stop = asyncio.Event()
+        self._exit_code = 0
+        self._repairs: asyncio.TaskGroup
         self._answers = Answers()
         self._runner = _native.Runner(bytes(settings.private_key), os.urandom(32))
         self._door = EngineDoor(self._runner)
         self._node = Node(Identity(settings.public_key), NodeOptions(), random.SystemRandom())
-        self._pump = Pump(self._node, self._door, self._runner.event_fd(), self._hear)
+        self._pump = Pump(self._node, self._door, self._runner, self._hear, self._handle_faults)
         self._tun = TunDevice(self._runner, settings.address)
         self._services = HostServices(
             self._node, self._door, self._runner, self._answers, self._stop.set
@@ -113,13 +116,14 @@ class Daemon:
         for number in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(number, self._stop.set)
         async with asyncio.TaskGroup() as tasks:
+            self._repairs = tasks
             self._services.names = NamedPeers(self._services, tasks)
             try:
                 await self._start()
                 await self._serve()
             finally:
                 await self._close()
-        return 0
+        return self._exit_code
 
     # --- Start --------------------------------------------------------------------------------------
 
@@ -218,6 +222,18 @@ class Daemon:
     def _hear(self, notice: Notice) -> None:
         self._answers.handle_notice(notice)
         report(notice)
+
+    def _handle_faults(self) -> None:
+        """Something of the data plane stopped working by itself."""
+        for kind, interface, reason in self._runner.take_faults():
+            log.error("the data plane lost something", extra={"what": kind, "reason": reason})
+            if kind == "thread ended":
+                self._exit_code = 1
+                self._stop.set()
+            elif kind == "tun gone":
+                self._repairs.create_task(self._tun.repair(self._settings.tun.device))
+            elif interface is not None:
+                self._services.reopen(InterfaceNumber(interface))
 
     def _handle_network_changed(self) -> None:
         log.debug("the network of this machine changed")

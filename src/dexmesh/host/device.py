@@ -7,13 +7,17 @@ Keeps     the device exists as long as it is attached, and no longer
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import os
 from typing import Protocol
 
+from dexmesh.errors import HostError
 from dexmesh.host.netlink import configure_tun
 from dexmesh.host.tun import OpenTun, open_tun
 from dexmesh.wire.address import Address, format_address
+
+REPAIR_WAITS_S = (0.2, 1.0, 5.0, 15.0, 60.0)
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +26,7 @@ class Runner(Protocol):
     """What the device needs of dexmesh.engine._native.Runner."""
 
     def attach_tun(self, fd: int, mode: int) -> None: ...
-    def detach_tun(self) -> None: ...
+    def detach_tun(self) -> bool: ...
 
 
 class TunDevice:
@@ -51,6 +55,20 @@ class TunDevice:
             "the address is on the TUN",
             extra={"device": opened.name, "address": format_address(self._address)},
         )
+
+    async def repair(self, name: str | None) -> None:
+        """The device vanished (somebody deleted it): make it again, with more patience each time."""
+        self.stop()
+        for wait_s in REPAIR_WAITS_S:
+            await asyncio.sleep(wait_s)
+            if self._open is not None:
+                return
+            try:
+                await self.start(name)
+            except HostError as error:
+                log.error("no TUN", extra={"reason": str(error), "hint": error.hint})
+            else:
+                return
 
     def stop(self) -> bool:
         """Take the device away; whether there was one."""

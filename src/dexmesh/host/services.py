@@ -8,6 +8,7 @@ Not here  the texts and shapes on the wire (admin/)
 
 from __future__ import annotations
 
+import logging
 import os
 import pwd
 import time
@@ -58,12 +59,14 @@ from dexmesh.wire.scheme import EncodingScheme
 
 SEARCH_S = 30.0
 
+log = logging.getLogger(__name__)
+
 
 class Runner(Protocol):
     """What the host needs of dexmesh.engine._native.Runner for sockets."""
 
     def attach_udp(self, interface: int, fd: int) -> None: ...
-    def detach_udp(self, interface: int) -> None: ...
+    def detach_udp(self, interface: int) -> bool: ...
 
 
 class TunKeeper(Protocol):
@@ -196,6 +199,20 @@ class HostServices:
         self._runner.attach_udp(number, opened.socket.fileno())
         self._sockets[number] = opened
         return interface_view(number, opened)
+
+    def reopen(self, number: InterfaceNumber) -> None:
+        """A socket broke: bind the same address again, so that its peers find it as before."""
+        broken = self._sockets.get(number)
+        if broken is None:
+            return
+        broken.socket.close()
+        try:
+            opened = open_udp(broken.host, broken.port)
+        except BindError as error:
+            log.error("an interface is lost", extra={"bind": broken.bind, "reason": str(error)})
+            return
+        self._runner.attach_udp(number, opened.socket.fileno())
+        self._sockets[number] = opened
 
     def detach_all(self) -> None:
         """Close every socket."""
