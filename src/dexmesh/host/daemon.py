@@ -199,6 +199,7 @@ class Daemon:
         for name, asked in (("nofiles", security.nofiles), ("chroot", security.chroot)):
             if asked:
                 log.debug("security step not done, see docs/decisions/0004", extra={"step": name})
+        self._tun.keep_spares()
         drop_privileges(security.user, security.keep_net_admin)
         self._runner.give_up_rights()
 
@@ -252,6 +253,6 @@ class Daemon:
         with contextlib.suppress(UsageError):
             self._pump.stop()
         self._services.detach_all()
-        self._tun.stop()
+        self._tun.close()
         self._runner.stop()
         log.info("the node is down")

@@ -8,15 +8,17 @@ Keeps     the device exists as long as it is attached, and no longer
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from typing import Protocol
 
 from dexmesh.errors import HostError
 from dexmesh.host.netlink import configure_tun
-from dexmesh.host.tun import OpenTun, open_tun
+from dexmesh.host.tun import OpenTun, open_spare, open_tun
 from dexmesh.wire.address import Address, format_address
 
+SPARES = 4
 REPAIR_WAITS_S = (0.2, 1.0, 5.0, 15.0, 60.0)
 
 log = logging.getLogger(__name__)
@@ -36,6 +38,7 @@ class TunDevice:
         self._runner = runner
         self._address = address
         self._open: OpenTun | None = None
+        self._spares: list[int] = []
 
     async def start(self, name: str | None) -> None:
         """Make a device (the kernel names it if we do not) in place of the present one.
@@ -43,7 +46,7 @@ class TunDevice:
         Raises TunError or PermissionNeededError with a hint.
         """
         self.stop()
-        opened = open_tun(name)
+        opened = open_tun(name, spares=self._spares)
         try:
             await configure_tun(opened.name, self._address)
             self._runner.attach_tun(opened.fd, opened.mode)
@@ -55,6 +58,19 @@ class TunDevice:
             "the address is on the TUN",
             extra={"device": opened.name, "address": format_address(self._address)},
         )
+
+    def keep_spares(self) -> None:
+        """Before privileges are dropped: what a later repair needs and could not open then."""
+        with contextlib.suppress(HostError):
+            while len(self._spares) < SPARES:
+                self._spares.append(open_spare())
+
+    def close(self) -> None:
+        """Take the device away, if there is one, and let go of everything."""
+        self.stop()
+        for spare in self._spares:
+            os.close(spare)
+        self._spares.clear()
 
     async def repair(self, name: str | None) -> None:
         """The device vanished (somebody deleted it): make it again, with more patience each time."""

@@ -57,22 +57,34 @@ class OpenTun:
     mode: TunMode
 
 
-def open_tun(name: str | None = None, highest: TunMode | None = None) -> OpenTun:
+def open_tun(
+    name: str | None = None, highest: TunMode | None = None, spares: list[int] | None = None
+) -> OpenTun:
     """Open a TUN of that name, or one the kernel names. A device that exists already is used.
 
-    `highest` is the highest rung to try; None takes it from DEXMESH_TUN_OFFLOAD. Raises TunError
-    or PermissionNeededError, with a hint.
+    `highest` is the highest rung to try; None takes it from DEXMESH_TUN_OFFLOAD. `spares` are
+    descriptors of open_spare(), taken from when the device may not be opened (any more). Raises
+    TunError or PermissionNeededError, with a hint.
     """
+    spares = [] if spares is None else spares
     wanted = _mode_from_environment() if highest is None else highest
     _check_name(name)
     _check_ipv6("all")
     for mode in sorted(_OFFLOADS, reverse=True):
         if mode <= wanted:
-            opened = _try_with_offload(name, mode)
+            opened = _try_with_offload(name, mode, spares)
             if opened is not None:
                 return _checked(opened)
-    fd, given = _attach(name, 0)
+    fd, given = _attach(name, 0, spares)
     return _checked(OpenTun(fd, given, TunMode.PLAIN))
+
+
+def open_spare() -> int:
+    """A descriptor that open_tun() can make a TUN of later, as a user who may not open the device.
+
+    Raises TunError or PermissionNeededError.
+    """
+    return _open_control_device([])
 
 
 def _mode_from_environment() -> TunMode:
@@ -123,10 +135,10 @@ def _checked(opened: OpenTun) -> OpenTun:
     return opened
 
 
-def _try_with_offload(name: str | None, mode: TunMode) -> OpenTun | None:
+def _try_with_offload(name: str | None, mode: TunMode, spares: list[int]) -> OpenTun | None:
     """None if this kernel does not have the rung."""
     try:
-        fd, given = _attach(name, _IFF_VNET_HDR)
+        fd, given = _attach(name, _IFF_VNET_HDR, spares)
     except _RungMissingError:
         return None
     try:
@@ -142,9 +154,9 @@ class _RungMissingError(TunError):
     """The kernel refused the flags; without them it may still do."""
 
 
-def _attach(name: str | None, flags: int) -> tuple[int, str]:
+def _attach(name: str | None, flags: int, spares: list[int]) -> tuple[int, str]:
     """Open the control device and make it a TUN: descriptor, and the name the device has."""
-    fd = _open_control_device()
+    fd = _open_control_device(spares)
     wanted = os.fsencode(name or "")
     request = struct.pack("16sH", wanted, _IFF_TUN | _IFF_NO_PI | flags).ljust(_IFREQ_BYTES, b"\0")
     try:
@@ -155,11 +167,13 @@ def _attach(name: str | None, flags: int) -> tuple[int, str]:
     return fd, os.fsdecode(answer[:16].split(b"\0", 1)[0])
 
 
-def _open_control_device() -> int:
+def _open_control_device(spares: list[int]) -> int:
     try:
         return os.open(_DEVICE, os.O_RDWR | os.O_CLOEXEC)
     except (FileNotFoundError, OSError) as error:
         if error.errno in (errno.EACCES, errno.EPERM):
+            if spares:
+                return spares.pop()
             raise PermissionNeededError(f"{_DEVICE} may not be opened", _ROOT_HINT) from error
         raise TunError(
             f"{_DEVICE} cannot be opened ({error.strerror})",
