@@ -19,7 +19,7 @@ app = typer.Typer(
     name="dexmesh",
     no_args_is_help=True,
     add_completion=False,
-    rich_markup_mode="rich" if sys.stdout.isatty() else None,  # a plain page is much quicker
+    rich_markup_mode="rich" if sys.stdout and sys.stdout.isatty() else None,  # plain is quicker
     pretty_exceptions_enable=False,
     help="A mesh node that is cjdns: your address is your public key.",
     epilog=example("dexmesh demo"),
@@ -51,6 +51,7 @@ def version(as_json: JsonOption = False) -> None:
         sys.stdout.write(f"dexmesh {__version__}, protocol {PROTOCOL_VERSION}\n")
 
 
+@reports_errors
 def main() -> None:
     """Run the command line."""
     app()

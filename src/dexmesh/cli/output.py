@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import enum
 import functools
+import io
 import json
 import os
 import sys
@@ -147,6 +148,7 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
 
     @functools.wraps(command)
     def wrapped(*args: P.args, **kwargs: P.kwargs) -> R:
+        _ensure_streams()
         try:
             try:
                 return command(*args, **kwargs)
@@ -168,6 +170,16 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
             raise SystemExit(INTERRUPTED) from None
 
     return wrapped
+
+
+def _ensure_streams() -> None:
+    """Python has none that the caller closed (`>&-`); a letter the code page lacks is no failure."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - until the end
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 def _explain(error: DexmeshError) -> NoReturn:

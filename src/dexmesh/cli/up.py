@@ -20,6 +20,7 @@ from dexmesh.cli.places import ConfigOption, find_config, new_config_path
 from dexmesh.config.files import is_exposed, write_secret_file
 
 if TYPE_CHECKING:
+    from dexmesh.cli.panel import Panel
     from dexmesh.config.settings import Settings
 
 
@@ -46,11 +47,19 @@ def up(
             f"a node is running already: it answers on {settings.admin.host}:{settings.admin.port}",
             "`dexmesh status` asks it; another `admin.bind` lets two nodes run side by side",
         )
-    from dexmesh.cli.panel import Panel
     from dexmesh.host.daemon import RunOptions, run
 
-    panel = None if plain or as_json or not sys.stdout.isatty() else Panel()
+    panel = None if plain or as_json else _panel()
     raise SystemExit(run(settings, RunOptions(foreground=True, watcher=panel)))
+
+
+def _panel() -> Panel | None:
+    """A panel, where the terminal can draw one."""
+    if not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb":
+        return None
+    from dexmesh.cli.panel import Panel
+
+    return Panel()
 
 
 def _first_configuration() -> Path:
