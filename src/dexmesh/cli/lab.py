@@ -26,6 +26,7 @@ USER = "stuart"  # every machine has this person
 USER_ID = 6800
 _WAIT_STEP_S = 0.05
 _HOLDER = (
+    "setpriv --pdeathsig KILL "  # even if we are killed
     "unshare --fork --pid --mount-proc --net --mount --uts --kill-child --propagation private --"
 )
 
@@ -213,6 +214,7 @@ class Lab:
     @staticmethod
     def _require_tools() -> None:
         for program, package in (
+            ("setpriv", "util-linux"),
             ("unshare", "util-linux"),
             ("nsenter", "util-linux"),
             ("ip", "iproute2"),
