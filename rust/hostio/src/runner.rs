@@ -171,7 +171,9 @@ impl Runner {
     /// Take every capability from both threads: descriptors come open, so they need none. Call it after the process has
     /// changed its user, which the C library must be able to do in every thread.
     pub fn give_up_rights(&self) {
-        self.shared.has_given_up_rights.store(true, Ordering::SeqCst);
+        self.shared
+            .has_given_up_rights
+            .store(true, Ordering::SeqCst);
         self.shared.replace(|now| Some(now.clone()));
     }
 

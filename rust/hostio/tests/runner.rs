@@ -111,8 +111,12 @@ fn every_byte_arrives(mode: TunMode, rungs: UdpRungs) {
             carry_udp(&a, &b, 40, is_segmented) == expected,
             "UDP changed on the way"
         );
-        let came_joined = a.runner.io_stats().tun_superframes_in > superframes;
-        assert_eq!(came_joined, is_segmented && mode == TunMode::Uso);
+        let came_joined = || a.runner.io_stats().tun_superframes_in > superframes;
+        if is_segmented && mode == TunMode::Uso {
+            wait_until("a UDP superframe is counted", came_joined);
+        } else {
+            assert!(!came_joined());
+        }
     }
     assert_eq!(a.runner.capabilities(), capabilities, "a rung was lost");
     for machine in [&a, &b] {
@@ -184,9 +188,14 @@ fn interfaces_come_and_go_while_traffic_flows() {
             thread::sleep(Duration::from_millis(20));
             assert!(b.runner.detach_udp(INTERFACE));
             assert!(!b.runner.detach_udp(INTERFACE));
-            // The old socket is closed, or its port could not be bound again.
-            let again = UdpSocket::bind(underlay).expect("the detached socket is still open");
-            b.runner.attach_udp(INTERFACE, again.into()).unwrap();
+            // The old socket is closed, or its port could not be bound again. (A program that another test is just
+            // starting holds a copy of it for a moment.)
+            wait_until("the detached socket is closed", || {
+                UdpSocket::bind(underlay).is_ok_and(|again| {
+                    b.runner.attach_udp(INTERFACE, again.into()).unwrap();
+                    true
+                })
+            });
         }
         assert!(carrying.join().unwrap() == bytes);
     });
@@ -257,21 +266,22 @@ fn the_engine_ticks_about_once_a_second_and_stopping_is_prompt() {
 }
 
 #[test]
-fn the_threads_have_no_capabilities() {
+fn after_giving_up_rights_the_threads_have_no_capabilities_and_carry_on() {
     if !can_make_machines() {
         return;
     }
-    let (_a, _b) = two_machines(TunMode::Plain, NONE);
-    thread::sleep(Duration::from_millis(50));
-    let mut found = 0;
+    let (a, b) = two_machines(TunMode::Plain, NONE);
+    a.runner.give_up_rights();
+    b.runner.give_up_rights();
+    assert!(carry_tcp(&a, &b, pattern(100_000)) == pattern(100_000));
+    let mut without = 0;
     for task in fs::read_dir("/proc/self/task").unwrap() {
         let status = fs::read_to_string(task.unwrap().path().join("status")).unwrap_or_default();
-        if status.contains("dexmesh-") {
-            found += 1;
-            assert!(status.contains("CapPrm:\t0000000000000000"), "{status}");
-        }
+        let is_ours = status.contains("dexmesh-");
+        // Other tests have such threads too, at this moment.
+        without += usize::from(is_ours && status.contains("CapPrm:\t0000000000000000"));
     }
-    assert!(found >= 4);
+    assert!(without >= 4, "{without} threads without capabilities");
 }
 
 #[test]

@@ -13,6 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread;
+use std::time::Duration;
 
 use dexmesh_engine::drop::{DropCounters, DropReason};
 use dexmesh_engine::message::{Endpoint, InterfaceNumber};
@@ -22,6 +23,7 @@ use dexmesh_hostio::plane::PacketEngine;
 use dexmesh_hostio::tun::TunMode;
 use dexmesh_hostio::udp::UdpRungs;
 
+const STALLED: Duration = Duration::from_secs(20);
 pub const INTERFACE: InterfaceNumber = 3;
 
 /// Whether TUN devices and namespaces can be made; says why not.
@@ -225,10 +227,16 @@ pub fn carry_tcp_between(a: &Namespace, b: &Namespace, to: Ipv6Addr, bytes: Vec<
     let reading = b.run(move || {
         thread::spawn(move || {
             let mut got = Vec::new();
-            listener.accept().unwrap().0.read_to_end(&mut got).unwrap();
+            let mut stream = listener.accept().unwrap().0;
+            stream.set_read_timeout(Some(STALLED)).unwrap();
+            stream.read_to_end(&mut got).expect("TCP stalled");
             got
         })
     });
-    a.run(move || TcpStream::connect(to).unwrap().write_all(&bytes).unwrap());
+    a.run(move || {
+        let mut stream = TcpStream::connect(to).unwrap();
+        stream.set_write_timeout(Some(STALLED)).unwrap();
+        stream.write_all(&bytes).expect("TCP stalled");
+    });
     reading.join().unwrap()
 }
