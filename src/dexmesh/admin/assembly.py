@@ -7,6 +7,7 @@ Spec      docs/protocol/08 §6, §11: only what works is offered
 from __future__ import annotations
 
 from dexmesh.admin.functions.admin import admin_functions
+from dexmesh.admin.functions.beacons import beacon_functions
 from dexmesh.admin.functions.core import core_functions
 from dexmesh.admin.functions.interfaces import interface_functions, udp_functions
 from dexmesh.admin.functions.log import log_functions
@@ -36,6 +37,7 @@ def admin_server(
         password_functions(node),
         interface_functions(node),
         udp_functions(node),
+        beacon_functions(node),
         session_functions(node),
         pinger_functions(node),
         router_functions(node),

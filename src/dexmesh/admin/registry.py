@@ -98,6 +98,16 @@ class Arguments:
         value = self._values.get(name)
         return value if isinstance(value, int) else None
 
+    def required_texts(self, name: str) -> list[str]:
+        """A List that is registered as required; every element has to be UTF-8 text."""
+        values = self._values.get(name)
+        if not isinstance(values, list):
+            raise UsageError(f"argument {name} is not registered as a required list")
+        try:
+            return [str(one, "utf-8") for one in values if isinstance(one, bytes)]
+        except UnicodeDecodeError:
+            raise BadArgumentError(name, f"Entry [{name}] is not UTF-8 text") from None
+
     def required_octets(self, name: str) -> bytes:
         """A String that is registered as required."""
         return _there(self.octets(name), name)

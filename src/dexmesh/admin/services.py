@@ -183,6 +183,25 @@ class ActiveSearch:
     requests: int
 
 
+class BeaconServices(Protocol):
+    """LAN beacons of the interfaces that there are (04 §9)."""
+
+    def state(self, interface: InterfaceNumber) -> int:
+        """0 off, 1 accepting, 2 sending and accepting."""
+
+    def set_state(self, interface: InterfaceNumber, state: int) -> None:
+        """AdminError when the interface was made without a beacon port."""
+
+    def devices(self, interface: InterfaceNumber) -> Sequence[str]:
+        """Device names, broadcast addresses, or `all`, as they were set."""
+
+    def set_devices(self, interface: InterfaceNumber, devices: Sequence[str]) -> None:
+        """AdminError when the interface was made without a beacon port."""
+
+    def addresses(self, interface: InterfaceNumber) -> Sequence[str]:
+        """Where a beacon would go now, as IP:PORT."""
+
+
 class NodeServices(Protocol):
     """A running node, as seen by the admin RPC.
 
@@ -199,6 +218,8 @@ class NodeServices(Protocol):
     def scheme(self) -> EncodingScheme: ...
     @property
     def version(self) -> int: ...
+    @property
+    def beacons(self) -> BeaconServices: ...
     def exit(self) -> None:
         """End the node soon: the reply that is being written must still leave."""
 

@@ -28,6 +28,7 @@ from dexmesh.engine.messages import InterfaceNumber
 from dexmesh.errors import HostError, UsageError
 from dexmesh.host.admin import open_admin
 from dexmesh.host.answers import Answers
+from dexmesh.host.beacons import LanBeacons, open_beacon_socket
 from dexmesh.host.device import TunDevice
 from dexmesh.host.logs import TextFormatter, set_up_logging
 from dexmesh.host.names import NamedPeers, PeerByName
@@ -37,11 +38,11 @@ from dexmesh.host.pump import Pump
 from dexmesh.host.reports import report
 from dexmesh.host.services import HostServices
 from dexmesh.host.systemd import notify
-from dexmesh.host.underlay import open_udp
+from dexmesh.host.underlay import UnderlaySocket, open_udp
 from dexmesh.mesh.credentials import CredentialRefusedError
 from dexmesh.mesh.identity import Identity
 from dexmesh.mesh.node import Node, NodeOptions
-from dexmesh.mesh.notices import Notice
+from dexmesh.mesh.notices import Notice, SendBeacon
 from dexmesh.wire.address import format_address
 from dexmesh.wire.keys import encode_key
 
@@ -107,6 +108,8 @@ class Daemon:
             self._node, self._door, self._runner, self._answers, self._stop.set
         )
         self._services.pump, self._services.tun = self._pump, self._tun
+        self._beacons = LanBeacons(self._node.beacons, self._pump.run, lambda: self._tun.name)
+        self._services.beacons = self._beacons
         self._admin: AdminEndpoint | None = None
         self._watch = NetworkWatch(self._handle_network_changed)
 
@@ -165,6 +168,8 @@ class Daemon:
         opened = open_udp(interface.bind_host, interface.bind_port, interface.dscp)
         view = self._services.attach(opened)
         log.info("listening for links", extra={"interface": view.name})
+        if interface.beacon and interface.beacon_port is not None:
+            self._open_beacons(view.interface, opened, interface, interface.beacon_port)
         for peer in interface.connect_to:
             self._services.call(
                 PeerByName(
@@ -178,6 +183,23 @@ class Daemon:
                     peer_name=peer.peer_name,
                 )
             )
+
+    def _open_beacons(
+        self,
+        number: InterfaceNumber,
+        opened: UnderlaySocket,
+        interface: UdpInterfaceSettings,
+        port: int,
+    ) -> None:
+        """A node that cannot find nodes by itself still has the peers it was given."""
+        try:
+            beacons = open_beacon_socket(opened, port, interface.dscp)
+        except HostError as error:
+            log.error("no beacons", extra={"reason": str(error), "hint": error.hint})
+            return
+        self._beacons.attach(number, beacons)
+        self._beacons.set_devices(number, interface.beacon_devices)
+        self._beacons.set_state(number, interface.beacon)
 
     async def _start_tun(self) -> None:
         """As in the original, a TUN that cannot be made is no reason not to relay for others."""
@@ -221,6 +243,8 @@ class Daemon:
             watcher.stop()
 
     def _hear(self, notice: Notice) -> None:
+        if isinstance(notice, SendBeacon):
+            self._beacons.send(notice)
         self._answers.handle_notice(notice)
         report(notice)
 

@@ -40,6 +40,11 @@ class TunDevice:
         self._open: OpenTun | None = None
         self._spares: list[int] = []
 
+    @property
+    def name(self) -> str | None:
+        """How the kernel calls the device; None while there is none."""
+        return None if self._open is None else self._open.name
+
     async def start(self, name: str | None) -> None:
         """Make a device (the kernel names it if we do not) in place of the present one.
 

@@ -36,6 +36,7 @@ from dexmesh.engine.door import EngineDoor
 from dexmesh.engine.messages import AddInterface, Endpoint, InterfaceNumber, RemoveInterface
 from dexmesh.errors import AdminError, BindError, NoRouteError
 from dexmesh.host.answers import Answers
+from dexmesh.host.beacons import LanBeacons, open_beacon_socket
 from dexmesh.host.names import NamedPeers, PeerByName, endpoint_of, is_literal
 from dexmesh.host.pump import Pump
 from dexmesh.host.underlay import UnderlaySocket, open_udp
@@ -96,6 +97,7 @@ class HostServices:
         self._next_interface = 0
         self.pump: Pump
         self.tun: TunKeeper
+        self.beacons: LanBeacons
         self.names: NamedPeers
 
     # --- Identity and process -------------------------------------------------------------------
@@ -144,7 +146,8 @@ class HostServices:
     def drop_counts(self) -> dict[str, int]:
         """How many packets went no further, by reason; reasons with 0 are left out."""
         counts = self._door.drop_counts().items()
-        return {reason.name.lower(): count for reason, count in counts if count}
+        named = {reason.name.lower(): count for reason, count in counts}
+        return {name: n for name, n in {**named, **self.beacons.drop_counts()}.items() if n}
 
     # --- Credentials ----------------------------------------------------------------------------
 
@@ -171,7 +174,7 @@ class HostServices:
 
     def interfaces(self) -> Sequence[InterfaceView]:
         """Every UDP socket for links."""
-        return [interface_view(number, one) for number, one in sorted(self._sockets.items())]
+        return [self._view(number) for number in sorted(self._sockets)]
 
     def broadcast_devices(self) -> Sequence[str]:
         """Network devices of this machine that are up and can broadcast."""
@@ -180,7 +183,7 @@ class HostServices:
     async def add_udp_interface(
         self, bind: str, dscp: int, beacon_port: int | None
     ) -> InterfaceView:
-        """Open one more UDP socket. LAN beacons come later: `beacon_port` is not used yet."""
+        """Open one more UDP socket, and one for beacons beside it if there is a port for them."""
         try:
             place = parse_bind(bind)
         except BadEndpointError as error:
@@ -189,7 +192,15 @@ class HostServices:
             opened = open_udp(place.host, place.port, dscp)
         except BindError as error:
             raise AdminError(str(error), error.hint) from error
-        return self.attach(opened)
+        try:
+            beacons = open_beacon_socket(opened, beacon_port, dscp) if beacon_port else None
+        except BindError as error:
+            opened.socket.close()
+            raise AdminError(str(error), error.hint) from error
+        view = self.attach(opened)
+        if beacons is not None:
+            self.beacons.attach(view.interface, beacons)
+        return view
 
     def attach(self, opened: UnderlaySocket) -> InterfaceView:
         """Use a bound socket for links from now on."""
@@ -198,7 +209,10 @@ class HostServices:
         self._door.apply(AddInterface(number, opened.is_ipv6), time.monotonic())
         self._runner.attach_udp(number, opened.socket.fileno())
         self._sockets[number] = opened
-        return interface_view(number, opened)
+        return self._view(number)
+
+    def _view(self, number: InterfaceNumber) -> InterfaceView:
+        return interface_view(number, self._sockets[number], self.beacons.state(number))
 
     def reopen(self, number: InterfaceNumber) -> None:
         """A socket broke: bind the same address again, so that its peers find it as before."""
@@ -216,6 +230,7 @@ class HostServices:
 
     def detach_all(self) -> None:
         """Close every socket."""
+        self.beacons.detach_all()
         for number, opened in self._sockets.items():
             self._door.apply(RemoveInterface(number), time.monotonic())
             self._runner.detach_udp(number)

@@ -8,24 +8,24 @@ from __future__ import annotations
 
 import socket
 import time
-from pathlib import Path
 
 from dexmesh.admin.services import InterfaceView, PeerView, RouteView, SessionView
 from dexmesh.engine.messages import InterfaceNumber, SessionStats
+from dexmesh.host.addresses import device_flags
 from dexmesh.host.underlay import UnderlaySocket
 from dexmesh.mesh.peers import Peer
 from dexmesh.mesh.routes import MetricClass, Route
 from dexmesh.wire.address import Address, bucket
 from dexmesh.wire.node_address import NodeAddress
 
-_IFF_UP, _IFF_BROADCAST = 0x1, 0x2
 
-
-def interface_view(number: InterfaceNumber, opened: UnderlaySocket) -> InterfaceView:
+def interface_view(
+    number: InterfaceNumber, opened: UnderlaySocket, beacon_state: int
+) -> InterfaceView:
     """A UDP socket for links."""
     family = "IPv6" if opened.is_ipv6 else "IPv4"
     name = f"UDP/{family}/{opened.bind}"
-    return InterfaceView(number, name, opened.bind, opened.is_ipv6, beacon_state=0)
+    return InterfaceView(number, name, opened.bind, opened.is_ipv6, beacon_state)
 
 
 def peer_view(peer: Peer) -> PeerView:
@@ -102,12 +102,6 @@ def unix_ms(monotonic: float | None) -> int:
 
 def broadcast_devices() -> list[str]:
     """Network devices of this machine that are up and can broadcast."""
-    found = []
-    for _, name in socket.if_nameindex():
-        try:
-            flags = int(Path(f"/sys/class/net/{name}/flags").read_text(encoding="ascii"), 16)
-        except OSError:
-            continue
-        if flags & _IFF_UP and flags & _IFF_BROADCAST:
-            found.append(name)
-    return found
+    names = [name for _, name in socket.if_nameindex()]
+    flags = [device_flags(name) for name in names]
+    return [name for name, one in zip(names, flags, strict=True) if one.is_up and one.can_broadcast]

@@ -105,6 +105,32 @@ def link_between(parent: NodeAddress, child: NodeAddress) -> LinkView:
 
 
 @dataclass(slots=True)
+class FakeBeacons:
+    """Implements BeaconServices; interfaces in `states` have a beacon port."""
+
+    states: dict[int, int] = field(default_factory=dict)
+    chosen: dict[int, list[str]] = field(default_factory=dict)
+    destinations: list[str] = field(default_factory=list)
+
+    def state(self, interface: InterfaceNumber) -> int:
+        return self.states.get(interface, 0)
+
+    def set_state(self, interface: InterfaceNumber, state: int) -> None:
+        if state and interface not in self.states:
+            raise AdminError("this interface has no beaconPort")
+        self.states[interface] = state
+
+    def devices(self, interface: InterfaceNumber) -> Sequence[str]:
+        return self.chosen.get(interface, [])
+
+    def set_devices(self, interface: InterfaceNumber, devices: Sequence[str]) -> None:
+        self.chosen[interface] = list(devices)
+
+    def addresses(self, interface: InterfaceNumber) -> Sequence[str]:
+        return self.destinations if self.chosen.get(interface) else []
+
+
+@dataclass(slots=True)
 class FakeNode:
     """Implements NodeServices."""
 
@@ -123,6 +149,7 @@ class FakeNode:
     only_addresses: list[Address | None] = field(default_factory=list)
     attachments: list[InterfaceView] = field(default_factory=lambda: [udp_interface(0)])
     devices: list[str] = field(default_factory=list)
+    beacons: FakeBeacons = field(default_factory=FakeBeacons)
     links_up: list[PeerView] = field(default_factory=list)
     open_sessions: list[SessionView] = field(default_factory=list)
     table: list[RouteView] = field(default_factory=list)

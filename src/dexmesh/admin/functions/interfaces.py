@@ -75,13 +75,15 @@ def interface_functions(node: NodeServices) -> list[Function]:
 
 
 def udp_functions(node: NodeServices) -> list[Function]:
-    """The `UDPInterface_` functions that need no beacons."""
+    """The `UDPInterface_` functions that are not about beacons (beacons.py)."""
 
     async def new(arguments: Arguments, _caller: Caller) -> Answer:
         bind = arguments.text("bindAddress") or DEFAULT_BIND
         beacon_port = arguments.number("beaconPort")
         if _bind_family(bind) == 6 and beacon_port:
             raise AdminError("UDP broadcast only supported by ipv4.")
+        if beacon_port and not 0 < beacon_port <= MAX_PORT:
+            raise AdminError("invalid beaconPort")
         try:
             made = await node.add_udp_interface(bind, arguments.number("dscp") or 0, beacon_port)
         except HostError as error:
@@ -89,7 +91,7 @@ def udp_functions(node: NodeServices) -> list[Function]:
         return {"error": NONE, "interfaceNumber": made.interface, "bindAddress": made.bind}
 
     async def begin_connection(arguments: Arguments, _caller: Caller) -> Answer:
-        interface = _interface(node, arguments.number("interfaceNumber") or 0)
+        interface = find_interface(node, arguments.number("interfaceNumber") or 0)
         key = read_key(arguments.required_text("publicKey"))
         endpoint, family = _peer_endpoint(arguments.required_text("address"))
         if family not in (None, 6 if interface.is_ipv6 else 4):
@@ -175,11 +177,14 @@ def _peer_key(text: str) -> PublicKey | None:
         return None
 
 
-def _interface(node: NodeServices, number: int) -> InterfaceView:
+def find_interface(
+    node: NodeServices, number: int, refusal: str = "no such interface for interfaceNumber"
+) -> InterfaceView:
+    """The interface of this number; AdminError `refusal` if there is none."""
     for interface in node.interfaces():
         if interface.interface == InterfaceNumber(number):
             return interface
-    raise AdminError("no such interface for interfaceNumber")
+    raise AdminError(refusal)
 
 
 def _bind_family(text: str) -> int:
