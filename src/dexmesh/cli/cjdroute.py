@@ -120,7 +120,9 @@ def _generate(random_source: Callable[[int], bytes], *, ethernet: bool) -> int:
     from dexmesh.config.generate import generate
     from dexmesh.engine.keys import public_key_of
 
-    sys.stdout.write(generate(random_source, public_key_of, ethernet=ethernet))
+    # Scripts made for the original expect two new nodes on one cable to find each other.
+    text = generate(random_source, public_key_of, ethernet=ethernet, beacon=2)
+    sys.stdout.write(text)
     sys.stdout.flush()
     return EXIT_OK
 

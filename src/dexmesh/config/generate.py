@@ -35,11 +35,16 @@ class _Identity:
 
 
 def generate(
-    random_source: RandomSource, derive: Callable[[bytes], bytes], *, ethernet: bool = False
+    random_source: RandomSource,
+    derive: Callable[[bytes], bytes],
+    *,
+    ethernet: bool = False,
+    beacon: int = 0,
 ) -> str:
     """A new configuration: key, one UDP port for both families, passwords.
 
-    `ethernet` switches the Ethernet section on, as `--eth` does.
+    `ethernet` switches the Ethernet section on, as `--eth` does. `beacon` is 0, 1 or 2 as in the
+    file: closed unless somebody decides otherwise, since it lets in whoever is on the cable.
     """
     identity = _draw_identity(random_source, derive)
     port = _draw_port(random_source)
@@ -53,6 +58,7 @@ def generate(
         spare_1=passwords[1],
         spare_2=passwords[2],
         spare_3=passwords[3],
+        beacon=beacon,
         ethernet="ETHInterface" if ethernet else "_disabled_ETHInterface",
     )
 
@@ -137,9 +143,14 @@ _TEXT = """\
                 "connectTo": {
                 },
 
-                // Finding peers in the local network: 0 is off, 1 listens, 2 announces too.
-                "beacon": 0,
+                // Finding peers in the local network, without passwords: every node there that
+                // does the same is let in. 0 is off, 1 listens, 2 announces this node too.
+                "beacon": $beacon,
+
+                // Where to announce: names of devices, or "all".
                 "beaconDevices": ["all"],
+
+                // Must be the same on all nodes.
                 "beaconPort": 64512
             },
             {
@@ -147,11 +158,7 @@ _TEXT = """\
 
                 // Peers with an IPv6 address, written "[2001:db8::1]:5000".
                 "connectTo": {
-                },
-
-                "beacon": 0,
-                "beaconDevices": ["all"],
-                "beaconPort": 64512
+                }
             }
         ],
 

@@ -42,7 +42,7 @@ def read_udp_interfaces(
 def _read_udp_interface(keys: Keys, own_key: PublicKey | None) -> UdpInterfaceSettings:
     bind = _read_bind(keys)
     dscp = keys.integer("dscp", 0, MAX_DSCP) or 0
-    beacon, devices, port = _read_udp_beacon(keys)
+    beacon, devices, port = _read_udp_beacon(keys, bind)
     peers = _read_udp_peers(keys, bind, own_key)
     keys.finish()
     return UdpInterfaceSettings(
@@ -68,7 +68,7 @@ def _read_bind(keys: Keys) -> HostPort:
         return HostPort("", 0, None)
 
 
-def _read_udp_beacon(keys: Keys) -> tuple[int, tuple[str, ...], int | None]:
+def _read_udp_beacon(keys: Keys, bind: HostPort) -> tuple[int, tuple[str, ...], int | None]:
     """Beacon state, devices and port. As in cjdns a missing part only switches beacons off."""
     state = keys.integer("beacon", 0, 2) or 0
     port = keys.integer("beaconPort", 1, MAX_PORT)
@@ -80,8 +80,14 @@ def _read_udp_beacon(keys: Keys) -> tuple[int, tuple[str, ...], int | None]:
             message = f"beacon without {name}: no beacons are sent or accepted"
             keys.checker.warn(keys.place("beacon"), message, f'Add "{name}", or set "beacon" to 0.')
             return 0, devices, port
-    message = "LAN beacons are not supported by this version: none are sent or accepted"
-    keys.checker.warn(keys.place("beacon"), message, 'Set "beacon" to 0 to be rid of this.')
+    if bind.family == 6:
+        message = "beacons need an IPv4 bind: IPv6 has no broadcast"
+        hint = 'Set "beacon" to 0 here; an IPv4 interface finds the same nodes.'
+        keys.checker.wrong(keys.place("beacon"), message, hint)
+    elif port == bind.port:
+        message = f"beaconPort {port} is the port of the links too"
+        hint = f'The usual "beaconPort" is 64512; or let "bind" name another port than {port}.'
+        keys.checker.wrong(keys.place("beaconPort"), message, hint)
     return state, devices, port
 
 

@@ -142,6 +142,17 @@ def test_genconf_prints_a_configuration_and_nothing_else(
     assert len(load(second).settings.ether_interfaces) == 1
 
 
+def test_genconf_lets_two_new_nodes_on_one_cable_find_each_other(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    assert cjdroute.main(["--genconf"]) == 0
+    loaded = load(capsys.readouterr().out)
+    assert loaded.warnings == ()
+    four, six = loaded.settings.udp_interfaces
+    assert (four.beacon, four.beacon_devices, four.beacon_port) == (2, ("all",), 64512)
+    assert six.beacon == 0
+
+
 def test_genconf_seed_always_gives_the_same(
     daemon: FakeDaemon, feed: Callable[[bytes], None], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -58,6 +58,19 @@ def test_ethernet_is_switched_off_unless_asked_for() -> None:
     assert fresh().replace("_disabled_ETHInterface", "ETHInterface") == text
 
 
+def test_nobody_is_let_in_from_the_local_network_unless_it_is_asked_for() -> None:
+    four, six = settings_of(fresh()).udp_interfaces
+    assert (four.beacon, six.beacon) == (0, 0)
+
+
+def test_finding_peers_in_the_local_network_is_one_digit_away() -> None:
+    text = fresh().replace('"beacon": 0,', '"beacon": 2,', 1)
+    assert text == generate(random.Random(1).randbytes, derive, beacon=2)
+    four, six = settings_of(text).udp_interfaces
+    assert (four.beacon, four.beacon_devices, four.beacon_port) == (2, ("all",), 64512)
+    assert six.beacon == 0
+
+
 def test_the_credential_block_in_the_comments_is_right() -> None:
     text = fresh()
     lines = [line.strip().removeprefix("//") for line in text.splitlines()]

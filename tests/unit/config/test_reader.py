@@ -291,6 +291,28 @@ def test_a_beacon_without_its_parts_is_switched_off_with_a_warning() -> None:
     ]
 
 
+def test_a_beacon_with_its_parts_is_no_matter_for_a_warning() -> None:
+    value = udp({"beacon": 2, "beaconDevices": ["all", "eth0"], "beaconPort": 64512})
+    (interface,) = load(value).settings.udp_interfaces
+    assert (interface.beacon, interface.beacon_port) == (2, 64512)
+    assert interface.beacon_devices == ("all", "eth0")
+    assert warnings(value) == []
+
+
+@pytest.mark.parametrize(
+    ("element", "said"),
+    [
+        ({"bind": "[::]:5000", "beaconPort": 64512}, "beacons need an IPv4 bind"),
+        ({"bind": "0.0.0.0:64512", "beaconPort": 64512}, "is the port of the links too"),
+    ],
+)
+def test_a_beacon_that_cannot_be_sent_is_refused(element: dict[str, Any], said: str) -> None:
+    parts = {"beacon": 1, "beaconDevices": ["all"]}
+    (message,) = messages(udp({**parts, **element}))
+    assert said in message
+    assert messages(udp({**parts, **element, "beacon": 0})) == []
+
+
 def test_a_repeated_endpoint_counts_once_with_a_warning() -> None:
     credential = json.dumps(peer())
     text = json.dumps(connect("192.0.2.1:7", peer())).replace(
