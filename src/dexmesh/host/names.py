@@ -2,16 +2,19 @@
 
 Place     daemon.py, services.py -> here -> mesh (want_peer, change_endpoint)
 Spec      docs/protocol/04 §2.1 (names are ours); docs/decisions/0005-names-in-connectTo.md
-Keeps     one task per name; a resolver that fails or hangs delays only its own peer
+Keeps     one task per name; a resolver that fails or hangs delays only its own peer, and nobody waits
+          for it when the node ends
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ipaddress
 import logging
 import socket
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from dexmesh.engine.messages import Endpoint, InterfaceNumber
@@ -20,6 +23,9 @@ from dexmesh.wire.keys import PublicKey
 CHECK_S = 5.0
 RESOLVE_TIMEOUT_S = 20.0
 LONGEST_DELAY_S = 60.0
+MAX_LOOKUPS = 64  # at once; a thread each
+
+_lookups = threading.BoundedSemaphore(MAX_LOOKUPS)
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +39,7 @@ class PeerByName:
     host: str
     port: int
     key: PublicKey
-    password: bytes
+    password: bytes = field(repr=False)
     login: str | None
     peer_name: str | None
 
@@ -70,16 +76,55 @@ def endpoint_of(host: str, port: int) -> Endpoint:
 
 
 async def resolve(host: str, port: int, is_ipv6: bool) -> list[Endpoint]:
-    """Every endpoint the name stands for, in the order of the resolver; empty when there is none."""
-    loop = asyncio.get_running_loop()
+    """Every endpoint the name stands for, in the order of the resolver. OSError if there is none."""
     family = socket.AF_INET6 if is_ipv6 else socket.AF_INET
+    async with asyncio.timeout(RESOLVE_TIMEOUT_S):
+        hosts = await _look_up(host, family)
+    return list(dict.fromkeys(endpoint_of(found, port) for found in hosts))
+
+
+async def _look_up(host: str, family: socket.AddressFamily) -> list[str]:
+    """Ask the resolver of this machine in a thread that nobody waits for.
+
+    The loop's own threads will not do: they are few, and the program cannot end before the last of
+    them has its answer.
+    """
+    loop = asyncio.get_running_loop()
+    answer: asyncio.Future[list[str] | OSError] = loop.create_future()
+
+    def settle(result: list[str] | OSError) -> None:
+        if not answer.done():
+            answer.set_result(result)
+
+    def work() -> None:
+        try:
+            result = _ask_resolver(host, family)
+        finally:
+            _lookups.release()
+        with contextlib.suppress(RuntimeError):  # the loop is closed: the node has ended
+            loop.call_soon_threadsafe(settle, result)
+
+    if not _lookups.acquire(blocking=False):
+        raise OSError("too many names are being looked up")
     try:
-        async with asyncio.timeout(RESOLVE_TIMEOUT_S):
-            found = await loop.getaddrinfo(host, port, family=family, type=socket.SOCK_DGRAM)
-    except (OSError, TimeoutError) as error:
-        log.warning("a peer's name does not resolve", extra={"host": host, "reason": str(error)})
-        return []
-    return list(dict.fromkeys(endpoint_of(str(entry[4][0]), port) for entry in found))
+        threading.Thread(target=work, name="resolver", daemon=True).start()
+    except RuntimeError as error:
+        _lookups.release()
+        raise OSError(str(error)) from error
+    result = await answer
+    if isinstance(result, OSError):
+        raise result
+    return result
+
+
+def _ask_resolver(host: str, family: socket.AddressFamily) -> list[str] | OSError:
+    try:
+        found = socket.getaddrinfo(host, None, family=family, type=socket.SOCK_DGRAM)
+    except OSError as error:
+        return error
+    except UnicodeError as error:  # a label that is no host name
+        return OSError(str(error))
+    return [str(entry[4][0]) for entry in found]
 
 
 class NamedPeers:
@@ -120,12 +165,25 @@ class NamedPeers:
     async def _follow(self, peer: PeerByName) -> None:
         current: Endpoint | None = None
         delay = 1.0
+        is_known = True
         while True:
             if current is None or not self._caller.is_up(peer.interface, current):
-                found = await resolve(peer.host, peer.port, peer.is_ipv6)
+                found = await self._resolve(peer, was_known=is_known)
+                is_known = bool(found)
                 current = self._go(peer, current, found)
             delay = CHECK_S if current is not None else min(delay * 2, LONGEST_DELAY_S)
             await self._sleep(delay)
+
+    async def _resolve(self, peer: PeerByName, *, was_known: bool) -> list[Endpoint]:
+        """Every endpoint of the name, empty if there is none: said aloud once, not every time."""
+        try:
+            return await resolve(peer.host, peer.port, peer.is_ipv6)
+        except OSError as error:
+            reason = str(error) or "the resolver did not answer"
+            level = logging.WARNING if was_known else logging.DEBUG
+            fields = {"host": peer.host, "reason": reason}
+            log.log(level, "a peer's name does not resolve", extra=fields)
+            return []
 
     def _go(
         self, peer: PeerByName, current: Endpoint | None, found: list[Endpoint]

@@ -21,7 +21,7 @@ _PR_SET_KEEPCAPS, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 8, 24, 38
 _CAPABILITY_VERSION_3 = 0x20080522
 _LAST_CAPABILITY_FILE = "/proc/sys/kernel/cap_last_cap"
 _LATE_MODULES = (
-    "concurrent.futures.thread",  # asyncio resolves names in a thread
+    "concurrent.futures.thread",  # the threads of asyncio
     "encodings.ascii",
     "encodings.idna",
     "encodings.latin_1",

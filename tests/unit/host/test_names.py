@@ -3,7 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import logging
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import pytest
 
@@ -108,5 +113,83 @@ def test_localhost_resolves_for_the_family_of_the_interface() -> None:
     assert asyncio.run(names.resolve("localhost", 7, False)) == ["127.0.0.1:7"]
 
 
-def test_a_name_nobody_knows_gives_nothing() -> None:
-    assert asyncio.run(names.resolve("no-such-name.invalid", 7, False)) == []
+def test_a_name_nobody_knows_is_an_error() -> None:
+    with pytest.raises(OSError, match=r"."):
+        asyncio.run(names.resolve("no-such-name.invalid", 7, False))
+
+
+def test_a_name_that_cannot_be_one_is_an_error() -> None:
+    with pytest.raises(OSError, match="label"):
+        asyncio.run(names.resolve("a" * 64 + ".example", 7, False))
+
+
+@pytest.fixture
+def hanging_resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A resolver that answers for `quick.example` and never for any other name."""
+    over = threading.Event()
+
+    def look_up(host: str, *_: object, **__: object) -> list[tuple[object, ...]]:
+        if host != "quick.example":
+            over.wait(20)
+        return [(0, 0, 0, "", ("192.0.2.1", 0))]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    yield
+    over.set()
+
+
+@pytest.mark.usefixtures("hanging_resolver")
+def test_a_node_ends_though_its_resolver_hangs() -> None:
+    began = time.monotonic()
+    said = _follow_for(0.05, [replace(PEER, host=f"slow{number}.example") for number in range(20)])
+    assert said == []
+    assert time.monotonic() - began < 5
+
+
+@pytest.mark.usefixtures("hanging_resolver")
+def test_names_that_hang_do_not_hold_up_the_others() -> None:
+    slow = [replace(PEER, host=f"slow{number}.example") for number in range(20)]
+    said = _follow_for(0.5, [*slow, replace(PEER, host="quick.example")])
+    assert said == [("want", "192.0.2.1:5000")]
+
+
+def _follow_for(seconds: float, peers: list[PeerByName]) -> list[tuple[str, ...]]:
+    caller = FakeCaller()
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            named = NamedPeers(caller, tasks)
+            for peer in peers:
+                named.follow(peer)
+            await asyncio.sleep(seconds)
+            named.stop()
+
+    asyncio.run(main())
+    return caller.said
+
+
+def test_a_name_that_stays_unknown_is_warned_about_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def resolve(host: str, port: int, is_ipv6: bool) -> list[Endpoint]:
+        raise OSError("no such name")
+
+    caller = FakeCaller()
+
+    async def main() -> None:
+        async with asyncio.TaskGroup() as tasks:
+            named = NamedPeers(caller, tasks)
+            named.follow(PEER)
+            for _ in range(5):
+                await asyncio.sleep(0.01)
+                named.handle_network_changed()
+            named.stop()
+
+    monkeypatch.setattr(names, "resolve", resolve)
+    monkeypatch.setattr(logging.getLogger("dexmesh"), "propagate", True)
+    asyncio.run(main())
+    assert sum(record.levelno == logging.WARNING for record in caplog.records) == 1
+
+
+def test_a_password_is_not_shown_with_the_peer() -> None:
+    assert "secret" not in repr(PEER)
