@@ -131,7 +131,7 @@ def _one_line(*parts: str | tuple[str, str]) -> Text:
     return Text.assemble(*parts, no_wrap=True, overflow="ellipsis")
 
 
-_NO_LINKS = Text("no links yet: `dexmesh peer add` tells the node whom to call", style="yellow")
+_NO_LINKS = _one_line(("no links yet: `dexmesh peer add` tells the node whom to call", "yellow"))
 
 
 def _most_telling(peers: Sequence[PeerView], room: int) -> tuple[list[PeerView], int]:

@@ -1,0 +1,131 @@
+"""`dexmesh up` up to the point where the daemon takes over; the daemon is a stand-in here."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from dexmesh.cli import places
+from dexmesh.cli import up as up_module
+from dexmesh.cli.panel import Panel
+from dexmesh.config.settings import Settings
+from dexmesh.errors import BindError
+from tests.unit.cli.conftest import Run, Served, write
+from tests.unit.config.samples import PUBLIC, config
+
+
+@dataclass(frozen=True, slots=True)
+class RunOptions:
+    foreground: bool = True
+    ready: Callable[[], None] | None = None
+    watcher: object = None
+
+
+@dataclass(slots=True)
+class Daemon:
+    """Remembers what it was to run."""
+
+    runs: list[tuple[Settings, RunOptions]] = field(default_factory=list)
+    code: int = 0
+    failure: Exception | None = None
+
+    def run(self, settings: Settings, options: RunOptions) -> int:
+        self.runs.append((settings, options))
+        if self.failure is not None:
+            raise self.failure
+        return self.code
+
+
+@pytest.fixture
+def daemon(monkeypatch: pytest.MonkeyPatch) -> Daemon:
+    fake, module = Daemon(), ModuleType("dexmesh.host.daemon")
+    module.__dict__.update(run=fake.run, RunOptions=RunOptions)
+    monkeypatch.setitem(sys.modules, "dexmesh.host.daemon", module)
+    return fake
+
+
+def test_a_configuration_is_run_in_the_foreground(
+    run: Run, daemon: Daemon, config_file: Path
+) -> None:
+    daemon.code = 3
+    assert run("up", "--config", config_file).exit_code == 3
+    [(settings, options)] = daemon.runs
+    assert settings.public_key == PUBLIC
+    assert options == RunOptions(foreground=True, watcher=None)  # no terminal, so no panel
+
+
+def test_logs_are_json_when_asked(run: Run, daemon: Daemon, config_file: Path) -> None:
+    run("up", "--json", "--config", config_file)
+    assert daemon.runs[0][0].logging.format == "json"
+
+
+def test_the_first_start_makes_a_configuration_and_says_so(
+    run: Run, daemon: Daemon, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(up_module, "new_config_path", lambda _: places.user_config())
+    monkeypatch.setattr("dexmesh.cli.running.is_running", lambda _: False)
+    done = run("up")
+    path = home / ".config" / "dexmesh" / "cjdroute.conf"
+    assert done.exit_code == 0, done.output
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert f"made a configuration for this node: {path}" in done.stderr
+    run("up")
+    assert daemon.runs[0][0].private_key == daemon.runs[1][0].private_key
+
+
+def test_a_second_node_is_refused_with_what_to_do(run: Run, daemon: Daemon, served: Served) -> None:
+    done = run("up", "--config", served.config)
+    assert done.exit_code == 1
+    assert "a node is running already" in done.stderr
+    assert daemon.runs == []
+
+
+def test_mistakes_are_told_before_anything_starts(run: Run, daemon: Daemon, tmp_path: Path) -> None:
+    path = write(tmp_path / "c", config(privateKey="12", admin=None))
+    done = run("up", "--config", path)
+    assert done.exit_code == 78
+    assert "2 mistakes" in done.stderr
+    assert daemon.runs == []
+
+
+def test_warnings_and_open_permissions_are_told(
+    run: Run, daemon: Daemon, config_file: Path
+) -> None:
+    write(config_file, json.dumps({**json.loads(config_file.read_text()), "colour": "blue"}))
+    config_file.chmod(0o644)
+    done = run("up", "--config", config_file)
+    assert done.stderr.count("warning: ") == 2
+    assert "colour" in done.stderr
+    assert f"chmod 600 {config_file}" in done.stderr
+
+
+def test_what_the_system_refuses_is_an_error_with_a_hint(
+    run: Run, daemon: Daemon, config_file: Path
+) -> None:
+    daemon.failure = BindError("0.0.0.0:5000 is taken", "Choose another port.")
+    done = run("up", "--config", config_file)
+    assert (done.exit_code, done.stderr) == (
+        1,
+        "error: 0.0.0.0:5000 is taken\n  Choose another port.\n",
+    )
+
+
+@pytest.mark.parametrize(
+    ("is_terminal", "kind", "is_drawn"),
+    [(True, "xterm", True), (True, "dumb", False), (True, None, False), (False, "xterm", False)],
+)
+def test_the_panel_is_for_terminals_that_can_draw(
+    is_terminal: bool, kind: str | None, is_drawn: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sys.stdout, "isatty", lambda: is_terminal)
+    if kind is None:
+        monkeypatch.delenv("TERM", raising=False)
+    else:
+        monkeypatch.setenv("TERM", kind)
+    assert isinstance(up_module._panel(), Panel) is is_drawn
