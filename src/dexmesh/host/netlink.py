@@ -21,6 +21,8 @@ from dexmesh.wire.address import Address, format_address
 MTU_BYTES = 1304  # docs/protocol/10 §1
 PREFIX_LENGTH = 8
 QUEUE_LENGTH = 2000  # ours: 500 drops in bursts
+# Ours: one superframe of the kernel is then one segmented send (BURST_PACKETS in rust/hostio).
+SUPERFRAME_PACKETS = 48
 
 # Multicast groups of NETLINK_ROUTE: links, IPv4 addresses and routes, IPv6 addresses and routes.
 _WATCHED_GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
@@ -45,7 +47,13 @@ async def configure_tun(name: str, address: Address, mtu: int = MTU_BYTES) -> No
             if not found:
                 raise TunError(f"the TUN device {name} is gone", "start the node again")
             index = found[0]
-            await routes.link("set", index=index, mtu=mtu, txqlen=QUEUE_LENGTH)
+            await routes.link(
+                "set",
+                index=index,
+                mtu=mtu,
+                txqlen=QUEUE_LENGTH,
+                gso_max_segs=SUPERFRAME_PACKETS,
+            )
             # Up before the address: no duplicate address detection then delays its use.
             await routes.link("set", index=index, state="up")
             await routes.addr("replace", index=index, address=text, prefixlen=PREFIX_LENGTH)
