@@ -142,7 +142,7 @@ class AdminServer:
             raise AdminError(BUSY)
         try:
             outcome = function.handler(arguments, caller)
-        except DexmeshError as error:
+        except Exception as error:  # noqa: BLE001 - a bug of ours must not leave the caller waiting
             return self._reply(caller.source, caller.txid, answer_of(error))
         if isinstance(outcome, Awaitable | AsyncGenerator):
             self._pending += 1
@@ -153,9 +153,11 @@ class AdminServer:
         return Reply(source, encode_answer(answer, txid))
 
 
-def answer_of(error: DexmeshError) -> Answer:
-    """What a caller may read about a failure."""
+def answer_of(error: Exception) -> Answer:
+    """What a caller may read about a failure; even a bug of ours is answered, and logged."""
     if isinstance(error, AdminError):
         return {"error": error.wire_text}
-    log.warning("an admin call failed", extra={"reason": str(error)})
+    is_bug = not isinstance(error, DexmeshError)
+    trace = error if is_bug else None
+    log.warning("an admin call failed", extra={"reason": str(error)}, exc_info=trace)
     return {"error": UNKNOWN_ERROR}

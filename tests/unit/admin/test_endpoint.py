@@ -276,3 +276,15 @@ def test_disconnecting_a_peer_through_the_port_reaches_the_node() -> None:
         key = encode_key(KEY_B)
         assert client.call("InterfaceController_disconnectPeer", pubkey=key) == {"success": 1}
     assert fake.links_up == []
+
+
+def test_a_bug_behind_a_late_answer_is_answered_too() -> None:
+    def fail(*_: object) -> SwitchPingResult:
+        raise ZeroDivisionError
+
+    with (
+        running(FakeNode(pings=fail)) as node,
+        AdminClient(node.login) as client,
+        pytest.raises(AdminError, match="Unknown error"),
+    ):
+        client.call("SwitchPinger_ping", path=PATH)

@@ -213,6 +213,18 @@ def test_a_failure_behind_a_function_tells_the_caller_no_private_detail(
     assert answer_of(AdminError("public")) == {"error": "public"}
 
 
+def test_a_bug_of_ours_is_answered_and_logged_with_its_trace(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    def fail(_arguments: Arguments, _caller: Caller) -> Answer:
+        raise ValueError("embedded null byte")
+
+    server = AdminServer(Registry([Function("Fail", fail)]), b"NONE")
+    with caplog.at_level(logging.WARNING, "dexmesh"):
+        assert calling.Caller(server).error("Fail") == "Unknown error."
+    assert [record.exc_info is not None for record in caplog.records] == [True]
+
+
 def test_a_cookie_is_the_time_and_cannot_be_asked_for_with_a_password() -> None:
     caller = protected()
     cookie = caller.unix_ms // 1024
