@@ -160,6 +160,13 @@ def test_what_is_no_local_address_is_refused(bind: str) -> None:
     )
 
 
+@pytest.mark.parametrize("dscp", [-1, 64, 2**62, -(2**63)])
+def test_a_traffic_class_that_cannot_be_is_refused(dscp: int) -> None:
+    node = FakeNode()
+    assert calling(node).error("UDPInterface_new", dscp=dscp) == "invalid dscp"
+    assert node.calls == []
+
+
 def test_a_peer_without_a_name_is_shown_as_the_original_shows_it() -> None:
     node = FakeNode(links_up=[peer_of(KEY_B), peer_of(KEY_A, user="home", state="UNRESPONSIVE")])
     peers = calling(node).call("InterfaceController_peerStats")["peers"]

@@ -26,6 +26,7 @@ BEACON_STATES = ("DISABLED", "ACCEPTING", "SENDING")
 DEFAULT_BIND = "0.0.0.0"  # noqa: S104 - 08 §6.3, the default of the function
 
 MAX_PORT = 65535
+MAX_DSCP = 63
 
 _WITH_PORT = re.compile(r"(?:\[([0-9a-fA-F:.]+)\]|([^:\[\]]+)):([0-9]{1,5})", re.ASCII)
 _HOST_NAME = re.compile(
@@ -84,8 +85,11 @@ def udp_functions(node: NodeServices) -> list[Function]:
             raise AdminError("UDP broadcast only supported by ipv4.")
         if beacon_port and not 0 < beacon_port <= MAX_PORT:
             raise AdminError("invalid beaconPort")
+        dscp = arguments.number("dscp") or 0
+        if not 0 <= dscp <= MAX_DSCP:
+            raise AdminError("invalid dscp")
         try:
-            made = await node.add_udp_interface(bind, arguments.number("dscp") or 0, beacon_port)
+            made = await node.add_udp_interface(bind, dscp, beacon_port)
         except HostError as error:
             raise AdminError(str(error), error.hint) from error
         return {"error": NONE, "interfaceNumber": made.interface, "bindAddress": made.bind}
