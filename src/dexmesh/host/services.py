@@ -134,7 +134,7 @@ class HostServices:
         """A user of the machine; None: the one we run as."""
         try:
             entry = pwd.getpwuid(os.geteuid()) if name is None else pwd.getpwnam(name)
-        except KeyError:
+        except (KeyError, ValueError):  # ValueError: a name with NUL in it
             return None
         return AccountView(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
@@ -221,7 +221,7 @@ class HostServices:
             return
         broken.socket.close()
         try:
-            opened = open_udp(broken.host, broken.port)
+            opened = open_udp(broken.host, broken.port, broken.dscp)
         except BindError as error:
             log.error("an interface is lost", extra={"bind": broken.bind, "reason": str(error)})
             return

@@ -28,6 +28,7 @@ class UnderlaySocket:
     host: str
     port: int
     is_ipv6: bool
+    dscp: int = 0
 
     @property
     def bind(self) -> str:
@@ -50,7 +51,7 @@ def open_udp(host: str, port: int, dscp: int = 0) -> UnderlaySocket:
         sock.close()
         raise _bind_error(host, port, error) from error
     real = sock.getsockname()
-    return UnderlaySocket(sock, real[0], real[1], is_ipv6)
+    return UnderlaySocket(sock, real[0], real[1], is_ipv6, dscp)
 
 
 def _set_traffic_class(sock: socket.socket, is_ipv6: bool, dscp: int) -> None:

@@ -42,3 +42,9 @@ def test_an_address_of_another_machine_is_an_error_that_says_what_to_do() -> Non
     with pytest.raises(BindError) as caught:
         open_udp("192.0.2.1", 0)
     assert "not on this machine" in caught.value.hint
+
+
+def test_a_socket_remembers_its_traffic_class_for_the_day_it_is_opened_again() -> None:
+    opened = open_udp("127.0.0.1", 0, dscp=46)
+    with opened.socket:
+        assert opened.dscp == 46
