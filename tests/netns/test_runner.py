@@ -1,115 +1,147 @@
-"""The native runner: two nodes in one process, real sockets on loopback, real threads."""
+"""The bare data plane: a runner and a TUN in each machine, no node above them.
+
+a: TCP -- TUN -- runner -- veth -- runner -- TUN -- TCP :b
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
-import select
-import socket
-import time
-from collections.abc import Iterator
+import sys
 
 import pytest
 
+from dexmesh.cli.lab import Machine, wait_until
 from dexmesh.engine._native import Runner
-from dexmesh.engine.door import EngineDoor
-from dexmesh.engine.drops import DropReason
 from dexmesh.engine.keys import generate_private_key, public_key_of
-from dexmesh.engine.messages import (
-    AddInterface,
-    AddPeer,
-    AddUser,
-    ControlFrame,
-    Endpoint,
-    Event,
-    InterfaceNumber,
-    SendControl,
-)
-from dexmesh.wire.label import Label
+from dexmesh.wire.address import format_address
+from dexmesh.wire.keys import address_of
+from tests.netns.conftest import World
 
-MAIN = InterfaceNumber(0)
-PATIENCE_S = 10.0
+pytestmark = pytest.mark.netns
 
+_SIZE = 3_000_000
 
-class Node:
-    """A runner with a socket on loopback."""
+# One machine's data plane. It speaks to its peer at slot 0 until user traffic can flow, and goes on
+# until its input ends; then it says what it did.
+_NODE = """
+import asyncio, json, os, socket, sys, time
+from dexmesh.engine._native import Runner
+from dexmesh.engine.keys import public_key_of
+from dexmesh.host.netlink import configure_tun
+from dexmesh.host.tun import open_tun
+from dexmesh.wire.control import Ping, encode_control
+from dexmesh.wire.keys import address_of
 
-    def __init__(self) -> None:
-        private = generate_private_key(os.urandom)
-        self.key = public_key_of(private)
-        self.runner = Runner(bytes(private), os.urandom(32))
-        self.door = EngineDoor(self.runner)
-        self.socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        self.socket.bind(("127.0.0.1", 0))
-        self.endpoint = Endpoint(f"127.0.0.1:{self.socket.getsockname()[1]}")
-        self.door.apply(AddInterface(MAIN, is_ipv6=False), time.monotonic())
-        self.door.apply(AddUser("friend", b"a password"), time.monotonic())
-        self.runner.attach_udp(MAIN, self.socket.fileno())
+own, other = (bytes.fromhex(text) for text in sys.argv[1:3])
+endpoint = sys.argv[3]
+runner = Runner(own, os.urandom(32))
+underlay = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+underlay.bind(("0.0.0.0", 5000))
+runner.attach_udp(1, underlay.fileno())
+underlay.close()
+tun = open_tun()
+asyncio.run(configure_tun(tun.name, address_of(public_key_of(own))))
+runner.attach_tun(tun.fd, tun.mode)
+runner.add_interface(1, False)
+runner.add_user("test", b"a password of the test")
+if endpoint != "-":
+    runner.add_peer(time.monotonic(), 1, endpoint, other, b"a password of the test", "test")
 
-    def wait_for(self, kind: type[Event]) -> Event:
-        """The first event of a kind; the event descriptor says when to look."""
-        deadline = time.monotonic() + PATIENCE_S
-        while time.monotonic() < deadline:
-            for event in self.door.take_events():
-                if isinstance(event, kind):
-                    return event
-            select.select([self.runner.event_fd()], [], [], 0.5)
-            self.runner.clear_event_fd()
-        raise AssertionError(f"no {kind.__name__}")
+def is_ready():
+    return any(session[2] >= 4 for session in runner.session_stats())
 
-
-@pytest.fixture
-def nodes() -> Iterator[tuple[Node, Node]]:
-    pair = Node(), Node()
-    yield pair
-    for node in pair:
-        node.runner.stop()
-        node.socket.close()
-
-
-def test_a_ping_reaches_the_other_node_through_real_sockets(nodes: tuple[Node, Node]) -> None:
-    a, b = nodes
+os.set_blocking(0, False)
+rounds = 0
+while rounds < 200 and not (is_ready() and rounds > 20):
     now = time.monotonic()
-    a.door.apply(AddPeer(MAIN, b.endpoint, b.key, b"a password", "friend"), now)
-    a.door.apply(SendControl(Label(0x13), b"\0\0\0\3ping"), now)
-    assert b.wait_for(ControlFrame) == ControlFrame(Label(0x13), b"\0\0\0\3ping")
-    assert a.runner.io_stats()["udp_packets_out"] == 1
-    assert b.runner.io_stats()["udp_packets_in"] == 1
-    assert set(b.runner.capabilities()) == {"tun", "sockets"}
-    assert list(b.runner.capabilities()["sockets"]) == [MAIN]
+    if runner.peer_stats():
+        runner.send_control(now, 0x13, encode_control(Ping(20, b"")))
+        runner.send_inner(now, other, 20, 0x13, 256, b"d1:q2:pne")
+        runner.set_route(now, other, 20, 0x13)
+    time.sleep(0.02)
+    rounds += 1
+print("ready" if is_ready() else f"never: {runner.drop_counts()}", flush=True)
+os.set_blocking(0, True)
+sys.stdin.read()
+print(json.dumps([runner.capabilities(), runner.io_stats(), runner.take_faults()]), flush=True)
+runner.stop()
+"""
+
+_SERVE = """
+import hashlib, socket, sys
+listener = socket.create_server((sys.argv[1], 8080), family=socket.AF_INET6)
+print("listening", flush=True)
+stream = listener.accept()[0]
+digest = hashlib.sha256()
+while piece := stream.recv(1 << 16):
+    digest.update(piece)
+print(digest.hexdigest(), flush=True)
+"""
+
+_SEND = """
+import socket, sys
+with socket.create_connection((sys.argv[1], 8080), timeout=20) as stream:
+    stream.sendall(sys.stdin.buffer.read())
+"""
 
 
-def test_the_descriptor_stays_with_whoever_opened_it(nodes: tuple[Node, Node]) -> None:
-    a, _ = nodes
-    assert a.runner.detach_udp(MAIN)
-    assert not a.runner.detach_udp(MAIN)
-    assert a.socket.getsockname()[0] == "127.0.0.1"
-    assert not a.runner.detach_tun()
+def _said(machine: Machine, log: str, word: str) -> None:
+    wait_until(lambda: word in machine.log(log), 15, f"{machine.name} to say {word!r}")
 
 
-def test_what_has_no_socket_is_dropped_and_counted(nodes: tuple[Node, Node]) -> None:
-    a, b = nodes
-    a.runner.detach_udp(MAIN)
-    now = time.monotonic()
-    a.door.apply(AddPeer(MAIN, b.endpoint, b.key, b"a password", "friend"), now)
-    a.door.apply(SendControl(Label(0x13), b"\0\0\0\3ping"), now)
-    assert a.door.drop_counts() == {DropReason.LINK_INTERFACE_GONE: 1}
+def _carry(sender: Machine, receiver: Machine, address: str) -> None:
+    text = os.urandom(_SIZE // 2).hex()
+    receiver.start([sys.executable, "-c", _SERVE, address], log="serve.log")
+    _said(receiver, "serve.log", "listening")
+    sender.run([sys.executable, "-c", _SEND, address], stdin=text)
+    _said(receiver, "serve.log", hashlib.sha256(text.encode()).hexdigest())
 
 
-def test_a_descriptor_that_is_none_is_an_error_of_the_operating_system(
-    nodes: tuple[Node, Node],
-) -> None:
-    a, _ = nodes
+def test_two_runners_carry_tcp_both_ways_through_both_layers(world: World) -> None:
+    a, b = world.lab.machine("a"), world.lab.machine("b")
+    _, host = world.lab.cable(a, b)
+    keys = [generate_private_key(os.urandom) for _ in "ab"]
+    public = [public_key_of(key) for key in keys]
+    addresses = [format_address(address_of(key)) for key in public]
+    inputs = []
+    for machine, own, other, endpoint in ((b, 1, 0, "-"), (a, 0, 1, f"{host}:5000")):
+        reading, writing = os.pipe()
+        with os.fdopen(reading, "rb") as stdin:
+            argv = [
+                sys.executable,
+                "-c",
+                _NODE,
+                bytes(keys[own]).hex(),
+                public[other].hex(),
+                endpoint,
+            ]
+            machine.start(argv, log="node.log", stdin=stdin)
+        inputs.append(writing)
+    for machine in (a, b):
+        _said(machine, "node.log", "ready")
+    _carry(a, b, addresses[1])
+    _carry(b, a, addresses[0])
+    for writing in inputs:
+        os.close(writing)
+    for machine in (a, b):
+        _said(machine, "node.log", "udp_packets_in")
+        capabilities, stats, faults = json.loads(machine.log("node.log").splitlines()[-1])
+        assert capabilities == {"tun": "uso", "sockets": {"1": [True, True]}}
+        assert faults == []
+        assert stats["tun_superframes_in"] > 0
+        assert stats["udp_packets_out"] > 3 * stats["udp_send_calls"]
+        assert stats["tun_packets_out"] > _SIZE / 1304
+
+
+def test_a_closed_descriptor_is_refused_and_not_adopted() -> None:
+    runner = Runner(bytes(generate_private_key(os.urandom)), os.urandom(32))
+    descriptor = os.open("/dev/null", os.O_RDONLY)
+    os.close(descriptor)
     with pytest.raises(OSError, match="Bad file descriptor"):
-        a.runner.attach_udp(InterfaceNumber(1), 9999)
+        runner.attach_udp(1, descriptor)
     with pytest.raises(OSError, match="Bad file descriptor"):
-        a.runner.attach_tun(9999, 0)
-    with pytest.raises(ValueError, match="no such TUN mode"):
-        a.runner.attach_tun(a.socket.fileno(), 3)
-    assert a.runner.take_faults() == []
-
-
-def test_stopping_twice_is_stopping_once(nodes: tuple[Node, Node]) -> None:
-    a, _ = nodes
-    a.runner.stop()
-    a.runner.stop()
-    a.door.tick(time.monotonic())
+        runner.attach_tun(descriptor, 0)
+    assert runner.capabilities() == {"tun": None, "sockets": {}}
+    runner.stop()
