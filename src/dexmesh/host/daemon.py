@@ -15,6 +15,7 @@ import os
 import random
 import signal
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
@@ -35,7 +36,7 @@ from dexmesh.host.names import NamedPeers, PeerByName
 from dexmesh.host.netlink import NetworkWatch
 from dexmesh.host.privileges import drop_privileges
 from dexmesh.host.pump import Pump
-from dexmesh.host.reports import report
+from dexmesh.host.reports import Reports
 from dexmesh.host.services import HostServices
 from dexmesh.host.systemd import notify
 from dexmesh.host.underlay import UnderlaySocket, open_udp
@@ -99,6 +100,7 @@ class Daemon:
         self._exit_code = 0
         self._repairs: asyncio.TaskGroup
         self._answers = Answers()
+        self._reports = Reports(time.monotonic())
         self._runner = _native.Runner(bytes(settings.private_key), os.urandom(32))
         self._door = EngineDoor(self._runner)
         self._node = Node(Identity(settings.public_key), NodeOptions(), random.SystemRandom())
@@ -246,7 +248,7 @@ class Daemon:
         if isinstance(notice, SendBeacon):
             self._beacons.send(notice)
         self._answers.handle_notice(notice)
-        report(notice)
+        self._reports.report(notice, asyncio.get_running_loop().time())
 
     def _handle_faults(self) -> None:
         """Something of the data plane stopped working by itself."""

@@ -2,13 +2,15 @@
 
 Place     pump.py hands in notices -> here -> logging
 Spec      shared house style, "Logs, metrics, trace"
-Keeps     addresses of nodes that are not peers stay below INFO
+Keeps     addresses of nodes that are not peers stay below INFO; peers that come and go all the time
+          cannot fill the log: of what they cause, LINES_PER_S stay at INFO, the rest is counted
 """
 
 from __future__ import annotations
 
 import logging
 
+from dexmesh.mesh.limits import TokenBucket
 from dexmesh.mesh.notices import (
     MessageRefused,
     NoRouteFound,
@@ -25,20 +27,46 @@ from dexmesh.wire.address import format_address
 from dexmesh.wire.keys import address_of
 from dexmesh.wire.label import format_label
 
+LINES_AT_ONCE = 600  # every one of 256 peers may come, and go, and be gone
+LINES_PER_S = 1.0
+
 log = logging.getLogger(__name__)
 
 
-def report(notice: Notice) -> None:
-    """One line for a notice worth one."""
+class Reports:
+    """One per daemon; remembers how much was said lately."""
+
+    def __init__(self, now: float) -> None:
+        self._lines = TokenBucket(LINES_PER_S, LINES_AT_ONCE, now)
+        self._hidden = 0
+
+    def report(self, notice: Notice, now: float) -> None:
+        """One line for a notice worth one."""
+        match notice:
+            case PeerUp():
+                _peer(self._level(now), "link is up", notice, version=notice.version)
+            case PeerDown():
+                _peer(self._level(now), "link is down", notice, reason=notice.reason)
+            case PeerLeft():
+                _peer(self._level(now), "peer is gone", notice, reason=notice.reason)
+            case _:
+                _report(notice)
+
+    def _level(self, now: float) -> int:
+        """INFO, or DEBUG while there was too much of it."""
+        if not self._lines.take(now):
+            self._hidden += 1
+            return logging.DEBUG
+        if self._hidden:
+            log.info("links came and went too often to show each", extra={"hidden": self._hidden})
+            self._hidden = 0
+        return logging.INFO
+
+
+def _report(notice: Notice) -> None:
     match notice:
         case PeerJoined():
             _peer(logging.DEBUG, "a peer has a slot", notice, user=notice.user)
-        case PeerUp():
-            _peer(logging.INFO, "link is up", notice, version=notice.version)
-        case PeerDown():
-            _peer(logging.INFO, "link is down", notice, reason=notice.reason)
-        case PeerLeft():
-            _peer(logging.INFO, "peer is gone", notice, reason=notice.reason)
         case PeerNotAdded():
             level = logging.WARNING if notice.is_final else logging.DEBUG
             fields = {"endpoint": notice.endpoint, "reason": notice.reason}
