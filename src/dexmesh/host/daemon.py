@@ -31,10 +31,10 @@ from dexmesh.host.admin import open_admin
 from dexmesh.host.answers import Answers
 from dexmesh.host.beacons import LanBeacons, open_beacon_socket
 from dexmesh.host.device import TunDevice
-from dexmesh.host.logs import TextFormatter, set_up_logging
+from dexmesh.host.logs import TextFormatter, send_logs_to, set_up_logging
 from dexmesh.host.names import NamedPeers, PeerByName
 from dexmesh.host.netlink import NetworkWatch
-from dexmesh.host.privileges import drop_privileges
+from dexmesh.host.privileges import account_to_become, drop_privileges
 from dexmesh.host.pump import Pump
 from dexmesh.host.reports import Reports
 from dexmesh.host.services import HostServices
@@ -70,14 +70,14 @@ class RunOptions:
 
 
 def run(settings: Settings, options: RunOptions) -> int:
-    """Be a node until SIGINT, SIGTERM or Core_exit; the exit code.
+    """Be a node until SIGINT, SIGTERM, SIGHUP or Core_exit; the exit code.
 
     Raises HostError (with a hint) for what the operating system refuses at the start.
     """
     set_up_logging(settings.logging, sys.stdout if settings.logging.to_stdout else None)
     if isinstance(options.watcher, logging.Handler):
         options.watcher.setFormatter(TextFormatter())
-        logging.getLogger("dexmesh").handlers[:] = [options.watcher]
+        send_logs_to(options.watcher)
     try:
         return asyncio.run(Daemon(settings, options).run())
     except* HostError as group:
@@ -118,8 +118,9 @@ class Daemon:
     async def run(self) -> int:
         """Start, serve, stop."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stop.set)
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:  # nohup asked not to be ended
+                loop.add_signal_handler(number, self._stop.set)
         async with asyncio.TaskGroup() as tasks:
             self._repairs = tasks
             self._services.names = NamedPeers(self._services, tasks)
@@ -134,6 +135,7 @@ class Daemon:
 
     async def _start(self) -> None:
         settings = self._settings
+        account_to_become(settings.security.user)  # refused before the network hears of us
         self._pump.start()
         self._add_passwords()
         self._admin = await open_admin(

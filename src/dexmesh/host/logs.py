@@ -69,10 +69,16 @@ def set_up_logging(settings: LoggingSettings, stream: TextIO | None = None) -> N
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonFormatter() if settings.format == "json" else TextFormatter())
     handler.setLevel(_LEVELS[settings.level])  # admin clients may want more (08 §7)
-    root = logging.getLogger("dexmesh")
-    root.handlers[:] = [handler]
-    root.propagate = False
-    root.setLevel(_LEVELS[settings.level])
+    logging.getLogger("dexmesh").setLevel(_LEVELS[settings.level])
+    send_logs_to(handler)
+
+
+def send_logs_to(handler: logging.Handler) -> None:
+    """Give the logs of dexmesh, and what the event loop complains about, to this handler alone."""
+    for name in ("dexmesh", "asyncio"):
+        logger = logging.getLogger(name)
+        logger.handlers[:] = [handler]
+        logger.propagate = False
 
 
 def _quoted(value: object) -> str:

@@ -53,6 +53,11 @@ def find_account(name: str) -> Account:
     return Account(entry.pw_name, entry.pw_uid, entry.pw_gid)
 
 
+def account_to_become(user: str | None) -> Account | None:
+    """Whom drop_privileges() will become: None where we stay who we are. HostError: no such user."""
+    return find_account(user) if user is not None and os.geteuid() == 0 else None
+
+
 def drop_privileges(user: str | None, keep_net_admin: bool) -> None:
     """Become `user` (None: stay who we are) and keep CAP_NET_ADMIN at most.
 
@@ -60,7 +65,7 @@ def drop_privileges(user: str | None, keep_net_admin: bool) -> None:
     capabilities are dropped, and the log says so. Raises HostError when the kernel refuses that.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    account = find_account(user) if user is not None and os.geteuid() == 0 else None
+    account = account_to_become(user)
     _import_the_rest()
     _drop_bounding_set(libc, keep_net_admin)
     if account is not None:

@@ -48,3 +48,11 @@ def test_a_level_below_the_setting_is_silent() -> None:
     set_up_logging(LoggingSettings(level="warning"), stream)
     logging.getLogger("dexmesh.test").info("quiet")
     assert stream.getvalue() == ""
+
+
+def test_what_the_event_loop_complains_about_is_a_line_of_the_log() -> None:
+    stream = io.StringIO()
+    set_up_logging(LoggingSettings(), stream)
+    logging.getLogger("asyncio").error("Task exception was never retrieved")
+    assert "ERROR" in stream.getvalue()
+    assert "never retrieved" in stream.getvalue()
