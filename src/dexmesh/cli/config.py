@@ -90,12 +90,7 @@ def check(
             raise
         print_json({"ok": False, "mistakes": [_problem(problem) for problem in error.problems]})
         raise SystemExit(int(Exit.CONFIG)) from None
-    warnings = list(loaded.warnings)
-    if path != Path("-") and is_exposed(path):
-        hint = f"chmod 600 {path}"
-        warnings.append(
-            ConfigProblem(str(path), 0, 0, "others can read this file and its keys", hint)
-        )
+    warnings = warnings_of(path, loaded)
     if as_json:
         described = describe(loaded.settings, show_secrets=show_secrets)
         print_json(
@@ -156,6 +151,26 @@ def load_settings_in(data: bytes, path: Path) -> Settings:
 
 def _name_of(path: Path) -> str:
     return "standard input" if path == Path("-") else str(path)
+
+
+def warnings_of(path: Path, loaded: LoadedConfig) -> list[ConfigProblem]:
+    """What an operator may want to know before the node starts."""
+    from dexmesh.config.settings import NO_TUNNELS
+
+    name, settings = _name_of(path), loaded.settings
+    warnings = list(loaded.warnings)
+    if path != Path("-") and is_exposed(path):
+        message, hint = "others can read this file and its keys", f"Run: chmod 600 {path}"
+        warnings.append(ConfigProblem(name, 0, 0, message, hint))
+    asked = {
+        "supernodes": bool(settings.supernodes),
+        "ipTunnel": settings.ip_tunnel != NO_TUNNELS,
+        "dnsSeeds": bool(settings.dns_seeds),
+    }
+    for what in (what for what, is_asked in asked.items() if is_asked):
+        message = f"{what}: asked for, and not supported by this version"
+        warnings.append(ConfigProblem(name, 0, 0, message, "Everything else works without."))
+    return warnings
 
 
 def describe(settings: Settings, *, show_secrets: bool = False) -> dict[str, object]:

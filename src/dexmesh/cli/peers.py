@@ -108,9 +108,7 @@ def _row(peer: dict[str, object]) -> list[str]:
     ]
 
 
-@app.command(
-    epilog=example("dexmesh peer add 192.0.2.7:41234 --key KEY.k --login me --password-stdin")
-)
+@app.command(epilog=example("dexmesh peer add 192.0.2.7:41234 --key KEY.k --login me"))
 @reports_errors
 def add(
     endpoint: Annotated[str, typer.Argument(help="HOST:PORT; IPv6 in brackets; names work too.")],

@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dexmesh.cli.config import load_file
+from dexmesh.cli.config import load_file, warnings_of
 from dexmesh.cli.output import fail, note, reports_errors
 from dexmesh.cli.places import ConfigOption, find_config, new_config_path
-from dexmesh.config.files import is_exposed, write_secret_file
+from dexmesh.config.files import write_secret_file
 
 if TYPE_CHECKING:
     from dexmesh.cli.panel import Panel
@@ -37,10 +37,8 @@ def up(
 
     path = find_config(config) or _first_configuration()
     loaded = load_file(path)
-    for warning in loaded.warnings:
+    for warning in warnings_of(path, loaded):
         note(f"warning: {warning}")
-    if path != Path("-") and is_exposed(path):
-        note(f"warning: others can read {path} and the keys in it; run: chmod 600 {path}")
     settings = _with_format(loaded.settings, as_json)
     if is_running(settings.admin):
         fail(

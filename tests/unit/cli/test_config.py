@@ -76,6 +76,16 @@ def test_check_warns_about_a_file_that_others_can_read(run: Run, config_file: Pa
     assert "good" in done.stdout
 
 
+def test_check_says_what_is_asked_for_and_not_there_yet(run: Run, tmp_path: Path) -> None:
+    router = {"supernodes": [PEER_TEXT], "ipTunnel": {"outgoingConnections": [PEER_TEXT]}}
+    path = write(tmp_path / "c", config(router={**router, "dnsSeeds": ["seed.example.org"]}))
+    said = run("config", "check", path).stderr
+    for what in ("supernodes", "ipTunnel", "dnsSeeds"):
+        assert f"{what}: asked for, and not supported" in said
+    run("config", "new", fresh := tmp_path / "fresh")
+    assert run("config", "check", fresh).stderr == ""
+
+
 def test_check_reads_standard_input(run: Run) -> None:
     done = run("config", "check", "-", stdin=json.dumps(config()))
     assert done.stdout.startswith("standard input: good.")
