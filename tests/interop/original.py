@@ -37,6 +37,7 @@ class Original:
     password: str = "the-password-of-this-node"
     login: str = "friend"
     connect_to: dict[str, dict[str, str]] = field(default_factory=dict)
+    beacon: int = 0
 
     @classmethod
     def make(cls, lab: Lab, name: str) -> Original:
@@ -55,7 +56,7 @@ class Original:
     def write_config(self) -> Path:
         """Its cjdroute.conf, in the strict form of the original."""
         path = self.machine.folder / "cjdroute.conf"
-        udp = {"bind": f"0.0.0.0:{PORT}", "connectTo": self.connect_to}
+        udp = {"bind": f"0.0.0.0:{PORT}", "connectTo": self.connect_to, **self._beacon_keys()}
         conf = {
             "privateKey": self.private_hex,
             "publicKey": self.key,
@@ -71,6 +72,11 @@ class Original:
         }
         path.write_text(json.dumps(conf, indent=1))
         return path
+
+    def _beacon_keys(self) -> dict[str, object]:
+        if not self.beacon:
+            return {}
+        return {"beacon": self.beacon, "beaconDevices": ["all"], "beaconPort": 64512}
 
     def start(self) -> None:
         """Start it and wait until its address is on the TUN."""
