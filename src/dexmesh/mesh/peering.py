@@ -4,6 +4,7 @@ Place     engine peer events, pongs, settings -> here -> slots up and down, link
           usable and lost peers -> PeerListener (pathfinder.py, sessions.py)
 Spec      docs/protocol/04 §5-8
 Keeps     a listener hears of a peer once when it becomes usable and once when it is so no more;
+          what a lost event would have told shows in two Stats in a row, and is made good then;
           at most MAX_HALF_OPEN peers nobody asked for that never finished a handshake
 Not here  the schedule (keepalive.py), calling until there is a slot (wanted.py), whom to call
           because of a beacon (beacons.py)
@@ -11,6 +12,7 @@ Not here  the schedule (keepalive.py), calling until there is a slot (wanted.py)
 
 from __future__ import annotations
 
+from collections.abc import Set
 from typing import Protocol
 
 from dexmesh.engine.messages import (
@@ -21,6 +23,7 @@ from dexmesh.engine.messages import (
     LinkHandshake,
     LinkStateChanged,
     PeerAdded,
+    PeerId,
     PeerRefused,
     PeerRemoved,
     RemovePeer,
@@ -39,7 +42,7 @@ from dexmesh.wire.versions import is_compatible
 
 MAX_HALF_OPEN = 32  # ours, 04 §15
 
-_MISSES_BEFORE_FORGOTTEN = 2  # ours: Stats without a peer whose PeerRemoved got lost
+_READINGS_BEFORE_BELIEVED = 2  # ours: Stats that contradict us, since an event got lost
 _QUIET_SUSPICION_S = 1.0  # ours: packets go out, nothing came for this long
 _FEW_PACKETS = 2  # ours: what the keep-alive itself may send between two Stats
 
@@ -64,6 +67,7 @@ class Peering:
         self.peers = PeerTable()
         self._wanted = WantedPeers(emit)
         self._keep_alive = KeepAlive(self.peers, pings, self)
+        self._orphans: dict[PeerId, int] = {}  # known to the engine only: in how many Stats
 
     # --- What people ask for -----------------------------------------------------------------
 
@@ -184,6 +188,8 @@ class Peering:
     def handle_stats(self, stats: Stats, now: float) -> None:
         """Take over counters; notice who was heard, who is missing, who has gone quiet."""
         counters = {counter.peer: counter for counter in stats.peers}
+        self._remove_orphans(counters.keys())
+        self._wanted.handle_stats(now)
         for peer in self.peers.all():
             counter = counters.get(peer.id)
             if counter is None:
@@ -191,6 +197,7 @@ class Peering:
                 continue
             sent_before = None if peer.stats is None else peer.stats.packets_out
             peer.learn_stats(counter, now)
+            self._compare_link(peer, counter.state, now)
             if counter.last_in is not None and counter.last_in > peer.heard_at:
                 self._hear(peer, counter.last_in)
             elif sent_before is not None:
@@ -304,9 +311,24 @@ class Peering:
     def _miss(self, peer: Peer, now: float) -> None:
         """The engine does not have this peer: the event of its removal was lost."""
         peer.missing += 1
-        if peer.missing >= _MISSES_BEFORE_FORGOTTEN:
+        if peer.missing >= _READINGS_BEFORE_BELIEVED:
             self.peers.forget(peer.id)
             self._leave(peer, "removed", now)
+
+    def _remove_orphans(self, known: Set[PeerId]) -> None:
+        """A peer whose PeerAdded was lost holds a slot for nothing: it may come again."""
+        self._orphans = {
+            peer: self._orphans.get(peer, 0) + 1 for peer in known if self.peers.by_id(peer) is None
+        }
+        for peer, readings in self._orphans.items():
+            if readings >= _READINGS_BEFORE_BELIEVED:
+                self._emit(RemovePeer(peer))
+
+    def _compare_link(self, peer: Peer, state: CryptoState, now: float) -> None:
+        """A LinkStateChanged may have been lost."""
+        peer.contradicted = 0 if state is peer.link else peer.contradicted + 1
+        if peer.contradicted >= _READINGS_BEFORE_BELIEVED:
+            self.handle_link_state(LinkStateChanged(peer.id, peer.link, state), now)
 
     def _check_quiet(self, peer: Peer, sent: int, now: float) -> None:
         """Packets go to a peer and nothing comes back: ask whether it is there (ours)."""

@@ -72,7 +72,8 @@ class Peer:
     is_found: bool = False  # by a beacon: we called it, and nobody will miss it
     was_established: bool = False
     is_offered: bool = False
-    missing: int = 0
+    missing: int = 0  # Stats without it
+    contradicted: int = 0  # Stats that say its link is in another state
 
     @property
     def is_routable(self) -> bool:

@@ -18,6 +18,7 @@ from dexmesh.wire.keys import PublicKey
 MAX_WANTED = 1024  # ours
 FIRST_RETRY_S = 1.0  # ours
 LONGEST_RETRY_S = 30.0  # ours
+READINGS_BEFORE_RETRY = 2  # ours: the engine answers a call at once, so the answer got lost
 
 _FINAL_REASONS = frozenset({"own key", "not a mesh key", "wrong family"})
 
@@ -35,6 +36,7 @@ class WantedPeer:
     peer: PeerId | None = None
     retry_at: float | None = None
     delay_s: float = FIRST_RETRY_S
+    unanswered: int = 0  # Stats since it was called
 
 
 class WantedPeers:
@@ -106,6 +108,14 @@ class WantedPeers:
                 wanted.peer = None
                 self._put_off(wanted, now)
 
+    def handle_stats(self, now: float) -> None:
+        """Calls that have no answer by now never get one: call again."""
+        for wanted in self._wanted.values():
+            if wanted.peer is None and wanted.retry_at is None:
+                wanted.unanswered += 1
+                if wanted.unanswered >= READINGS_BEFORE_RETRY:
+                    self._put_off(wanted, now)
+
     def retry_all(self, now: float) -> None:
         """The underlay changed: what waits for its next attempt need not wait longer."""
         for wanted in self._wanted.values():
@@ -129,6 +139,7 @@ class WantedPeers:
         wanted.delay_s = min(wanted.delay_s * 2, LONGEST_RETRY_S)
 
     def _call(self, wanted: WantedPeer) -> None:
+        wanted.unanswered = 0
         self._emit(
             AddPeer(wanted.interface, wanted.endpoint, wanted.key, wanted.password, wanted.login)
         )

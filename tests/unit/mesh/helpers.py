@@ -116,7 +116,12 @@ def queries_in(outputs: list[Command | Notice]) -> list[tuple[SendInner, Query]]
     return found
 
 
-def peer_stats(peer: PeerId, last_in: float | None, **changes: Any) -> PeerStats:
+def peer_stats(
+    peer: PeerId,
+    last_in: float | None,
+    state: CryptoState = CryptoState.ESTABLISHED,
+    **changes: Any,
+) -> PeerStats:
     """Counters of a peer."""
     values: dict[str, Any] = dict.fromkeys(
         (
@@ -132,7 +137,7 @@ def peer_stats(peer: PeerId, last_in: float | None, **changes: Any) -> PeerStats
         0,
     )
     values.update(changes)
-    return PeerStats(peer=peer, state=CryptoState.ESTABLISHED, last_in=last_in, **values)
+    return PeerStats(peer=peer, state=state, last_in=last_in, **values)
 
 
 def session_stats(number: int, **changes: Any) -> SessionStats:

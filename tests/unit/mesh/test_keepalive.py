@@ -55,8 +55,9 @@ def run(node: Node, begin: float, end: float, heard: dict[PeerId, float] | None 
             log.append((now, output))
         if of_type(outputs, ReadStats):
             ages = {} if heard is None else heard
-            last_in = {peer.id: ages.get(peer.id) for peer in node.peering.peers.all()}
-            node.handle_event(stats(*(peer_stats(i, at) for i, at in last_in.items())), now)
+            peers = node.peering.peers.all()
+            counters = [peer_stats(peer.id, ages.get(peer.id), peer.link) for peer in peers]
+            node.handle_event(stats(*counters), now)
             log.extend((now, output) for output in node.take_outputs())
 
 

@@ -297,3 +297,35 @@ def test_a_slot_that_was_given_away_belongs_to_its_new_peer() -> None:
     found = node.peering.peers.by_label(Label(0x13))
     assert found is not None
     assert found.id == 2000
+
+
+def test_a_peer_whose_arrival_got_lost_gives_its_slot_back_after_two_readings() -> None:
+    node = make_node()
+    orphan = peer_stats(PeerId(1007), 1.0)
+    node.handle_event(stats(orphan), 1.0)
+    assert not of_type(node.take_outputs(), RemovePeer)
+    node.handle_event(stats(orphan), 2.0)
+    assert of_type(node.take_outputs(), RemovePeer) == [RemovePeer(PeerId(1007))]
+
+
+def test_a_wanted_peer_whose_arrival_got_lost_is_called_again() -> None:
+    node = make_node()
+    node.want_peer(INTERFACE, ENDPOINT, key(1), b"password")
+    for second in (1.0, 2.0):
+        node.handle_event(stats(), second)
+    node.take_outputs()
+    node.handle_timeout(10.0)
+    assert of_type(node.take_outputs(), AddPeer) == [
+        AddPeer(INTERFACE, ENDPOINT, key(1), b"password")
+    ]
+
+
+def test_a_link_whose_news_got_lost_is_in_use_after_two_readings() -> None:
+    node = make_node()
+    added = peer_added(1, 0)
+    node.handle_event(added, 0.0)
+    node.handle_event(ControlFrame(Label(0x13), encode_control(Ping(20, b"hello"))), 0.0)
+    node.handle_event(stats(peer_stats(added.peer, 1.0)), 1.0)
+    assert not of_type(node.take_outputs(), PeerUp)
+    node.handle_event(stats(peer_stats(added.peer, 2.0)), 2.0)
+    assert of_type(node.take_outputs(), PeerUp)
