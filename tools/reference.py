@@ -20,6 +20,7 @@ from dexmesh.admin.services import NodeServices
 from dexmesh.cli.main import app
 from dexmesh.cli.output import INTERRUPTED, Exit
 from dexmesh.engine.drops import EXPLANATIONS, DropReason
+from dexmesh.mesh.beacons import BeaconDrop
 
 FOLDER = Path(__file__).resolve().parents[1] / "docs" / "reference"
 _NOTE = "<!-- Written by tools/reference.py; change the program and run that. -->\n"
@@ -123,7 +124,10 @@ def drops_page() -> str:
         "Whatever goes no further is counted under one of these; `dexmesh status` shows the counts. "
         "Numbers 1 to 16 are the CryptoAuth errors of `docs/protocol/01-identity-and-cryptoauth.md`, "
         "the rest are ours.\n\n"
-        "| number | name | what happened |\n|---|---|---|\n" + "\n".join(rows) + "\n"
+        "| number | name | what happened |\n|---|---|---|\n" + "\n".join(rows) + "\n\n"
+        "Beacons never reach the data plane, so these have no number:\n\n"
+        "| name | what happened |\n|---|---|\n"
+        + "".join(f"| `{drop.name.lower()}` | {drop.value} |\n" for drop in BeaconDrop)
     )
 
 

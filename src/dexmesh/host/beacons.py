@@ -18,7 +18,7 @@ import logging
 import os
 import socket
 import struct
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Protocol
@@ -33,7 +33,6 @@ from dexmesh.wire.beacon import Beacon, BeaconState, UdpBeacon, decode_udp_beaco
 ALL_DEVICES = "all"
 READS_PER_WAKE = 32
 MAX_DESTINATIONS = 256  # ours: of one beacon
-DROP_MALFORMED = "beacon_malformed"
 
 _IP_PKTINFO = 8  # ip(7)
 _PACKET_INFO = struct.Struct("=i4s4s")  # device index, source address, (unused)
@@ -50,7 +49,7 @@ class Decider(Protocol):
     def set_state(self, interface: InterfaceNumber, state: BeaconState, now: float) -> None: ...
     def announce(self, interface: InterfaceNumber, now: float) -> None: ...
     def forget_interface(self, interface: InterfaceNumber) -> None: ...
-    def drop_counts(self) -> Mapping[str, int]: ...
+    def count_malformed(self) -> None: ...
     def handle_beacon(
         self, interface: InterfaceNumber, endpoint: Endpoint, beacon: Beacon, now: float
     ) -> None: ...
@@ -116,7 +115,6 @@ class LanBeacons:
     ) -> None:
         self._decider, self._decide, self._own_tun = decider, decide, own_tun
         self._sockets: dict[InterfaceNumber, BeaconSocket] = {}
-        self._malformed = 0
 
     # --- Interfaces -----------------------------------------------------------------------------
 
@@ -171,10 +169,6 @@ class LanBeacons:
         places = destinations(beacons, self._own_tun())
         return [f"{one.broadcast}:{beacons.port}" for one in places]
 
-    def drop_counts(self) -> dict[str, int]:
-        """How many beacons were not acted on, by reason."""
-        return {**self._decider.drop_counts(), DROP_MALFORMED: self._malformed}
-
     # --- Out and in -----------------------------------------------------------------------------
 
     def send(self, notice: SendBeacon) -> None:
@@ -206,10 +200,10 @@ class LanBeacons:
         try:
             heard = decode_udp_beacon(data)
         except DecodeError:
-            self._malformed += 1
+            self._decider.count_malformed()
             return
-        if heard.port == 0:
-            self._malformed += 1
+        if heard.port == 0:  # nobody can be called there
+            self._decider.count_malformed()
             return
         endpoint = Endpoint(f"{host}:{heard.port}")
         self._decider.handle_beacon(interface, endpoint, heard.beacon, self._now())

@@ -147,7 +147,7 @@ class HostServices:
         """How many packets went no further, by reason; reasons with 0 are left out."""
         counts = self._door.drop_counts().items()
         named = {reason.name.lower(): count for reason, count in counts}
-        return {name: n for name, n in {**named, **self.beacons.drop_counts()}.items() if n}
+        return {name: n for name, n in {**named, **self._node.beacons.drop_counts()}.items() if n}
 
     # --- Credentials ----------------------------------------------------------------------------
 

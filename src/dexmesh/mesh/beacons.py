@@ -17,6 +17,7 @@ from __future__ import annotations
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import Enum
 
 from dexmesh.engine.messages import Endpoint, InterfaceNumber, PeerId
 from dexmesh.mesh.identity import Identity
@@ -40,14 +41,25 @@ MAX_HOSTS = 256  # ours: senders told apart
 _HEALTHY_S = 3 * LAZY_S  # ours: a link heard within this time needs no question
 _DOUBT_S = 10.0  # ours: how long a beacon may wait for the verdict on the peer in its place
 
-DROP_REASONS: Mapping[BeaconVerdict, str] = {
-    BeaconVerdict.OFF: "beacon_off",
-    BeaconVerdict.NOT_A_NODE: "beacon_not_a_node",
-    BeaconVerdict.OWN: "beacon_own",
-    BeaconVerdict.INCOMPATIBLE: "beacon_incompatible",
+
+class BeaconDrop(Enum):
+    """Why a beacon was not acted on; they never reach the data plane, so neither do these."""
+
+    BEACON_MALFORMED = "A datagram to the beacon port that is no beacon."
+    BEACON_OFF = "A beacon for an interface whose beacons are switched off."
+    BEACON_NOT_A_NODE = "A beacon with a key whose address is not in fc00::/8."
+    BEACON_OWN = "Our own beacon came back, as broadcasts do."
+    BEACON_INCOMPATIBLE = "A beacon of a protocol version that is too old."
+    BEACON_TOO_OFTEN = "Too many beacons in a short time."
+    BEACON_TOO_MANY_PEERS = "As many peers found by beacons as there may be."
+
+
+_DROP_OF = {
+    BeaconVerdict.OFF: BeaconDrop.BEACON_OFF,
+    BeaconVerdict.NOT_A_NODE: BeaconDrop.BEACON_NOT_A_NODE,
+    BeaconVerdict.OWN: BeaconDrop.BEACON_OWN,
+    BeaconVerdict.INCOMPATIBLE: BeaconDrop.BEACON_INCOMPATIBLE,
 }
-DROP_TOO_OFTEN = "beacon_too_often"
-DROP_TOO_MANY_PEERS = "beacon_too_many_peers"
 
 _Place = tuple[InterfaceNumber, Endpoint]
 
@@ -83,7 +95,7 @@ class Beacons:
         self._successors: dict[PeerId, _Successor] = {}
         self._all = TokenBucket(BEACONS_PER_S, BEACON_BURST, 0.0)
         self._hosts: Limiter[str] = Limiter(BEACONS_PER_HOST_S, BEACON_BURST_PER_HOST, MAX_HOSTS)
-        self._drops: Counter[str] = Counter()
+        self._drops: Counter[BeaconDrop] = Counter()
 
     # --- What people ask for -----------------------------------------------------------------
 
@@ -120,7 +132,11 @@ class Beacons:
 
     def drop_counts(self) -> Mapping[str, int]:
         """How many beacons were not acted on, by reason."""
-        return self._drops
+        return {drop.name.lower(): count for drop, count in self._drops.items()}
+
+    def count_malformed(self) -> None:
+        """Something came to the beacon port that is no beacon."""
+        self._drops[BeaconDrop.BEACON_MALFORMED] += 1
 
     # --- Events ------------------------------------------------------------------------------
 
@@ -130,9 +146,9 @@ class Beacons:
         """Somebody can be reached at `endpoint`, whose data socket the beacon names."""
         verdict = judge_beacon(beacon, self._own.key, self.state(interface))
         if verdict is not BeaconVerdict.ACCEPT:
-            self._drops[DROP_REASONS[verdict]] += 1
+            self._drops[_DROP_OF[verdict]] += 1
         elif not (self._hosts.allows(_host_of(endpoint), now) and self._all.take(now)):
-            self._drops[DROP_TOO_OFTEN] += 1
+            self._drops[BeaconDrop.BEACON_TOO_OFTEN] += 1
         else:
             place = (interface, endpoint)
             peer = self._peering.peers.at(interface, endpoint)
@@ -166,7 +182,7 @@ class Beacons:
 
     def _call(self, place: _Place, beacon: Beacon) -> None:
         if self._peering.found_count() >= MAX_BEACON_PEERS:
-            self._drops[DROP_TOO_MANY_PEERS] += 1
+            self._drops[BeaconDrop.BEACON_TOO_MANY_PEERS] += 1
             return
         self._remember(place, beacon.password)
         self._peering.call_found(*place, beacon.key, beacon.password)
