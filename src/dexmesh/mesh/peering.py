@@ -86,8 +86,12 @@ class Peering:
     def call_found(
         self, interface: InterfaceNumber, endpoint: Endpoint, key: PublicKey, password: bytes
     ) -> None:
-        """Call a peer that a beacon told of, once: it is kept like one that called us (04 §9.2)."""
-        self._emit(AddPeer(interface, endpoint, key, password))
+        """Call a peer that a beacon told of, once: it is kept like one that called us (04 §9.2).
+
+        Where somebody asked for a peer, that one is called, with the password that was given.
+        """
+        if self._wanted.at(interface, endpoint) is None:
+            self._emit(AddPeer(interface, endpoint, key, password))
 
     def found_count(self) -> int:
         """How many peers found by beacons have ever answered."""

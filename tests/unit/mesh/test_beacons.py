@@ -212,6 +212,14 @@ def test_a_peer_that_somebody_asked_for_is_left_alone() -> None:
     assert node.take_outputs() == []
 
 
+def test_a_peer_that_somebody_asked_for_is_called_by_its_own_password_alone() -> None:
+    node = listening()
+    node.want_peer(INTERFACE, ENDPOINT, key(1), b"secret")
+    (call,) = of_type(node.take_outputs(), AddPeer)
+    assert call.password == b"secret"
+    assert hear(node, beacon_of(1), 1.0) == []
+
+
 # --- Beacons from an endpoint that is known -------------------------------------------------------
 
 
