@@ -16,6 +16,7 @@ import struct
 from collections.abc import Callable
 
 from dexmesh.errors import PermissionNeededError, TunError
+from dexmesh.host.routes_library import iproute_class, netlink_error_class
 from dexmesh.wire.address import Address, format_address
 
 MTU_BYTES = 1304  # docs/protocol/10 §1
@@ -37,12 +38,10 @@ async def configure_tun(name: str, address: Address, mtu: int = MTU_BYTES) -> No
 
     The prefix makes the kernel route fc00::/8 into the device. Raises TunError with a hint.
     """
-    from pyroute2 import AsyncIPRoute  # late: it costs 0.2 s, which `--help` need not pay
-    from pyroute2.netlink.exceptions import NetlinkError
-
     text = format_address(address)
+    netlink_error = netlink_error_class()
     try:
-        async with AsyncIPRoute() as routes:
+        async with iproute_class()() as routes:
             found = await routes.link_lookup(ifname=name)
             if not found:
                 raise TunError(f"the TUN device {name} is gone", "start the node again")
@@ -57,8 +56,9 @@ async def configure_tun(name: str, address: Address, mtu: int = MTU_BYTES) -> No
             # Up before the address: no duplicate address detection then delays its use.
             await routes.link("set", index=index, state="up")
             await routes.addr("replace", index=index, address=text, prefixlen=PREFIX_LENGTH)
-    except NetlinkError as error:
-        raise _tun_error(name, text, error.code) from error
+    except netlink_error as error:
+        code: int = getattr(error, "code", 0)
+        raise _tun_error(name, text, code) from error
 
 
 def _tun_error(name: str, address: str, code: int) -> TunError | PermissionNeededError:
