@@ -11,7 +11,9 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use crate::buffer::{BATCH, Batch, bytes_of, bytes_of_mut, lock, read, run_length, word_at};
-use crate::cryptoauth::{AuthError, FIRST_COUNTER, OpenTicket, Verdict};
+use crate::cryptoauth::{
+    AuthError, DATA_HEADER_BYTES as OPENED_BYTES, FIRST_COUNTER, OpenTicket, Verdict,
+};
 use crate::drop::DropReason;
 use crate::engine::{Engine, Sink, reason_of};
 use crate::forward::{CONTROL_START, LINK_ROOM};
@@ -144,7 +146,11 @@ impl Engine {
                     self.drop_packets(DropReason::CryptoStaleSession, 1);
                 }
                 Verdict::Refused(error) => {
-                    let whole = packet.start - DATA_START..packet.end;
+                    let start = match error {
+                        AuthError::Replay => packet.start - OPENED_BYTES, // it had been opened
+                        _ => packet.start,
+                    };
+                    let whole = start - DATA_START..packet.end;
                     self.refuse_opening(now_ms, *error, state, bytes_of(arena, &whole), sink);
                 }
             }

@@ -3,6 +3,10 @@
 mod common;
 mod net;
 
+use std::sync::Arc;
+
+use dexmesh_engine::crypto::{LocalKeys, SeededRandom};
+use dexmesh_engine::cryptoauth::{CryptoAuth, Settings, Users};
 use dexmesh_engine::drop::DropReason;
 use dexmesh_engine::message::Event;
 use dexmesh_engine::switch::is_control_intact;
@@ -472,6 +476,34 @@ fn session_data_that_does_not_open_is_answered_with_an_authentication_error() {
     assert_eq!(dropped(DropReason::RouterBadCounter), 1);
     assert_eq!(dropped(DropReason::RouterRunt), 2);
     assert_eq!(dropped(DropReason::SwitchRunt), 1);
+}
+
+#[test]
+fn the_error_for_repeated_data_quotes_the_packet_as_it_came_and_nothing_that_was_inside() {
+    let mut net = Net::line(2);
+    let mut raw = RawPeer::link(&mut net, 1);
+    let local = Arc::new(LocalKeys::new(net::private_key(900)));
+    let key = net.nodes[1].key();
+    let mut inner = CryptoAuth::new(&local, key, Settings::default(), net.now_ms);
+    let mut random = SeededRandom::new([5; 32]);
+    let mut hello = vec![0, 0, 0x47, 0x11, 0x10, 0, 1, 0];
+    hello.extend_from_slice(QUERY);
+    let mut packet = header_of_a_single_peer();
+    packet.extend(inner.seal(net.now_ms, &mut random, &hello).unwrap());
+    let mut answer = raw.send(&mut net, 1, &packet).remove(0).split_off(12);
+    inner.open(net.now_ms, &Users::new(), &mut answer).unwrap();
+
+    let mut packet = header_of_a_single_peer();
+    packet.extend_from_slice(&answer[120..124]);
+    let data = [&[0x10, 0, 0, 17][..], b"secret, secret, secret"].concat();
+    packet.extend(inner.seal(net.now_ms, &mut random, &data).unwrap());
+    assert!(raw.send(&mut net, 1, &packet).is_empty());
+    let answers = raw.send(&mut net, 1, &packet);
+    assert_eq!(net.nodes[1].dropped(DropReason::CryptoReplay), 1);
+    assert_eq!(answers.len(), 1);
+    assert_eq!(answers[0].len(), 60);
+    assert_eq!(answers[0][36..52], packet[12..28]);
+    assert_eq!(answers[0][52..], [0, 0, 0, 14, 0, 0, 0, 100]);
 }
 
 #[test]
