@@ -43,7 +43,7 @@ pub struct SessionState {
     pub send_label: Label,
     /// Path label back of the newest packet that opened, 0 = none yet.
     pub receive_label: Label,
-    /// Her handles, each with the life of the crypto session it belongs to; the newest first.
+    /// Her handles, each with the life of the crypto session it belongs to: the newest, and that of the earlier life.
     handles: [(u64, u32); 2],
 }
 
@@ -150,11 +150,11 @@ impl SessionState {
             .map(|(_, handle)| *handle)
     }
 
-    /// Remember the handle of a handshake packet that opened. The one before stays, because the session may return to
-    /// the life before when the handshake turns out to be a replay (docs/protocol/01 §18).
+    /// Remember the handle of a handshake packet that opened. That of the life the session may return to stays, however
+    /// many handshakes turn out to be replays (docs/protocol/01 §18).
     pub fn learn_handle(&mut self, handle: u32) {
         let epoch = self.crypto.epoch();
-        if self.handles[0].0 != epoch {
+        if self.crypto.earlier_epoch() == Some(self.handles[0].0) {
             self.handles[1] = self.handles[0];
         }
         self.handles[0] = (epoch, handle);

@@ -337,6 +337,33 @@ fn an_old_hello_played_again_does_not_cut_a_session() {
 }
 
 #[test]
+fn two_old_hellos_played_again_do_not_cost_a_session_its_handle() {
+    let mut net = Net::line(3);
+    let (a, c) = (net.nodes[0].address(), net.nodes[2].address());
+    net.cut.insert((1, 2));
+    let lost: Vec<_> = (0..2)
+        .map(|_| {
+            net.nodes[0].engine.reset_session(&c);
+            net.send_inner(0, &[0, 1, 2], 256, QUERY);
+            net.log.last().unwrap().2.clone()
+        })
+        .collect();
+    net.cut.clear();
+    net.nodes[0].engine.reset_session(&c);
+    net.open_session(&[0, 1, 2]);
+    for hello in lost {
+        net.inject(2, endpoint(1), &[hello]);
+        net.run();
+        assert_eq!(net.nodes[2].session_state(a), Some(3));
+    }
+    let packet = ip_packet(&net.nodes[0], c, b"still here");
+    net.send_tun(0, &[packet]);
+    let answer = ip_packet(&net.nodes[2], a, b"me too");
+    net.send_tun(2, std::slice::from_ref(&answer));
+    assert_eq!(net.nodes[0].delivered, [as_delivered(&answer)]);
+}
+
+#[test]
 fn only_routing_messages_travel_in_handshake_packets() {
     let mut net = Net::line(2);
     let before = net.log.len();

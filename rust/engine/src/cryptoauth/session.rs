@@ -244,6 +244,12 @@ impl CryptoAuth {
         self.round.epoch
     }
 
+    /// The life that may come back when the present one turns out to be begun by a replay.
+    #[must_use]
+    pub fn earlier_epoch(&self) -> Option<u64> {
+        self.earlier.as_ref().map(|earlier| earlier.round.epoch)
+    }
+
     /// As whom she authenticated in the last handshake packet accepted.
     #[must_use]
     pub const fn user(&self) -> Option<&Arc<User>> {
