@@ -1,4 +1,4 @@
-"""Check the repository against itself: one list of drop reasons, links that lead somewhere, walls that hold."""
+"""Check the repository against itself: one list of drops, links that lead somewhere, walls that hold."""
 
 from __future__ import annotations
 
@@ -80,6 +80,10 @@ def test_no_tracked_file_names_a_place_of_one_machine() -> None:
     offenders = []
     for name in filter(None, tracked):
         path = ROOT / name
-        if name != this_file and path.is_file() and forbidden.search(path.read_text("utf-8", "ignore")):
+        if (
+            name != this_file
+            and path.is_file()
+            and forbidden.search(path.read_text("utf-8", "ignore"))
+        ):
             offenders.append(name)
     assert offenders == []
