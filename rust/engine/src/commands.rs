@@ -73,7 +73,7 @@ impl Engine {
             self.refusal(table, interface, &endpoint, &key)?;
             let slot = table.free_slot().ok_or("switch full")?;
             let id = self.next_peer_id();
-            let peer = Arc::new(Peer::new(id, slot, (interface, endpoint), crypto));
+            let peer = Arc::new(Peer::new(id, slot, (interface, endpoint), crypto, false));
             table.insert(&peer);
             Ok(peer)
         });

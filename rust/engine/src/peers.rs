@@ -31,6 +31,8 @@ pub struct Peer {
     pub endpoint: Endpoint,
     /// Its permanent key.
     pub key: PublicKey,
+    /// Whether it called us; Python asked for the others.
+    pub is_incoming: bool,
     /// Held from the reservation of counters until the packets are with the socket.
     pub order: Mutex<()>,
     /// The link session.
@@ -79,6 +81,7 @@ impl Peer {
         slot: u16,
         place: (InterfaceNumber, Endpoint),
         crypto: CryptoAuth,
+        is_incoming: bool,
     ) -> Self {
         Self {
             id,
@@ -86,6 +89,7 @@ impl Peer {
             interface: place.0,
             endpoint: place.1,
             key: *crypto.her_key(),
+            is_incoming,
             order: Mutex::new(()),
             link: Mutex::new(LinkState {
                 crypto,

@@ -22,8 +22,8 @@ use crate::peers::Peer;
 const REPEAT_HELLO: u32 = 1;
 const KEY_AT: usize = 40;
 const LOOKUP_AT: usize = 4;
-/// A link that was heard within this time is alive: nobody takes its endpoint over.
-const REPLACE_AFTER_MS: u64 = 5000; // ours
+/// A link that was heard within this time is alive: nobody takes its endpoint over. A source address is easily forged.
+const REPLACE_AFTER_MS: u64 = 20_480; // docs/protocol/04 §7, unresponsive
 
 type Place = (InterfaceNumber, Endpoint);
 
@@ -42,7 +42,8 @@ impl Engine {
         }
     }
 
-    /// A handshake with another key from the endpoint of a peer: a new node may live there when the old one is silent.
+    /// A handshake with another key from the endpoint of a peer: a new node may live there when the old one called us
+    /// and is silent now. A peer that Python asked for keeps its place.
     pub(crate) fn receive_other_key(
         &self,
         now_ms: u64,
@@ -53,7 +54,7 @@ impl Engine {
     ) {
         let last_in_ms = peer.counters.last_in_ms.load(Ordering::Relaxed);
         let is_alive = last_in_ms != 0 && now_ms.saturating_sub(last_in_ms) < REPLACE_AFTER_MS;
-        if is_alive {
+        if is_alive || !peer.is_incoming {
             self.drop_of_peer(peer, DropReason::CryptoWrongPermanentKey, 1);
             return;
         }
@@ -136,7 +137,7 @@ impl Engine {
         }
         let slot = table.free_slot().ok_or(DropReason::LinkSwitchFull)?;
         let id = self.next_peer_id();
-        let peer = Arc::new(Peer::new(id, slot, place, crypto));
+        let peer = Arc::new(Peer::new(id, slot, place, crypto, true));
         table.insert(&peer);
         self.tell(Event::PeerAdded {
             peer: id,

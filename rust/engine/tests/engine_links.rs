@@ -304,7 +304,7 @@ fn another_key_takes_over_an_endpoint_only_when_the_old_one_is_silent() {
     // A new node with another key at the same place.
     net.nodes[0] = Node::new(5, 50, dexmesh_engine::EngineOptions::default());
     net.add_peer(0, 1);
-    net.now_ms += 4999;
+    net.now_ms += 20_479;
     net.ping(0, 1);
     assert_eq!(net.nodes[1].dropped(DropReason::CryptoWrongPermanentKey), 1);
     assert_eq!(net.nodes[1].peer_with(net.nodes[0].key()), None);
@@ -326,6 +326,26 @@ fn another_key_takes_over_an_endpoint_only_when_the_old_one_is_silent() {
         .unwrap();
     assert!(gone < came);
     assert_eq!(net.nodes[1].engine.peer_stats().len(), 1);
+}
+
+#[test]
+fn nobody_takes_the_endpoint_of_a_peer_that_we_call() {
+    for is_up in [false, true] {
+        let mut net = Net::new(2);
+        if is_up {
+            net.connect(1, 0);
+        } else {
+            net.add_peer(1, 0);
+        }
+        // Whoever has a credential can forge the source address of somebody else.
+        net.nodes[0] = Node::new(5, 50, dexmesh_engine::EngineOptions::default());
+        net.add_peer(0, 1);
+        net.now_ms += 300_000;
+        net.ping(0, 1);
+        assert_eq!(net.nodes[1].peer_with(net.nodes[0].key()), None);
+        assert_eq!(net.nodes[1].dropped(DropReason::CryptoWrongPermanentKey), 1);
+        assert_eq!(net.nodes[1].engine.peer_stats().len(), 1);
+    }
 }
 
 #[test]
