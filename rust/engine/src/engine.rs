@@ -222,9 +222,16 @@ impl Engine {
     }
 
     pub(crate) fn tell(&self, event: Event) {
-        if !self.events.push(event) {
+        let _ = self.try_tell(event);
+    }
+
+    /// Whether Python will hear of it.
+    pub(crate) fn try_tell(&self, event: Event) -> bool {
+        let is_told = self.events.push(event);
+        if !is_told {
             self.drops.add(DropReason::EventRingFull, 1);
         }
+        is_told
     }
 
     pub(crate) fn peer_table(&self) -> Arc<PeerTable> {

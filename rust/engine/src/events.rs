@@ -2,8 +2,8 @@
 //!
 //! Place     every stage of the data plane -> here -> `Engine::take_events`
 //! Spec      docs/architecture.md §2
-//! Keeps     at most [`RING`] events, of which those a flood can cause never fill more than [`FLOOD_RING`];
-//!           what does not fit is dropped and counted
+//! Keeps     at most [`RING`] events, of which those a flood can cause never fill more than [`FLOOD_RING`], and those of
+//!           handshakes no more than [`HANDSHAKE_RING`]; what does not fit is dropped and counted
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, RwLock};
@@ -15,6 +15,8 @@ use crate::message::Event;
 pub const RING: usize = 1024;
 /// Most events waiting when another flood event may still be added.
 pub const FLOOD_RING: usize = RING / 4 * 3;
+/// Most events waiting when another event that a handshake caused may still be added: the rest is for peers.
+pub const HANDSHAKE_RING: usize = RING / 8 * 7;
 
 /// Called when the ring goes from empty to not empty. Must not call the engine.
 pub type Waker = Box<dyn Fn() + Send + Sync>;
@@ -30,7 +32,7 @@ impl EventRing {
     /// Add an event; false when it had to be dropped.
     #[must_use]
     pub fn push(&self, event: Event) -> bool {
-        let limit = if is_flood(&event) { FLOOD_RING } else { RING };
+        let limit = limit_of(&event);
         let mut queue = lock(&self.queue);
         if queue.len() >= limit {
             return false;
@@ -79,15 +81,20 @@ impl std::fmt::Debug for EventRing {
     }
 }
 
-/// Whether somebody outside can cause any number of these.
-const fn is_flood(event: &Event) -> bool {
-    matches!(
-        event,
+/// How many events may wait when another of this kind is added. The first kind anybody outside can cause any number of;
+/// of the second kind, as many as handshakes are allowed; without the third, slots of our switch would be lost.
+const fn limit_of(event: &Event) -> usize {
+    match event {
         Event::LinkHandshake { .. }
-            | Event::ControlFrame { .. }
-            | Event::RouteNeeded { .. }
-            | Event::RoutingMessage { .. }
-    )
+        | Event::ControlFrame { .. }
+        | Event::RouteNeeded { .. }
+        | Event::RoutingMessage { .. } => FLOOD_RING,
+        Event::LinkStateChanged { .. }
+        | Event::SessionAdded { .. }
+        | Event::SessionStateChanged { .. }
+        | Event::SessionRemoved { .. } => HANDSHAKE_RING,
+        Event::PeerAdded { .. } | Event::PeerRefused { .. } | Event::PeerRemoved { .. } => RING,
+    }
 }
 
 #[cfg(test)]
@@ -98,6 +105,13 @@ mod tests {
 
     fn flood() -> Event {
         Event::LinkHandshake { peer: 1 }
+    }
+
+    fn handshake() -> Event {
+        Event::SessionRemoved {
+            address: [0xfc; 16],
+            reason: "evicted",
+        }
     }
 
     fn rare() -> Event {
@@ -112,8 +126,10 @@ mod tests {
         let ring = EventRing::default();
         let taken = (0..2 * RING).filter(|_| ring.push(flood())).count();
         assert_eq!(taken, FLOOD_RING);
+        let taken = (0..RING).filter(|_| ring.push(handshake())).count();
+        assert_eq!(taken, HANDSHAKE_RING - FLOOD_RING);
         let taken = (0..RING).filter(|_| ring.push(rare())).count();
-        assert_eq!(taken, RING - FLOOD_RING);
+        assert_eq!(taken, RING - HANDSHAKE_RING);
         assert_eq!(ring.take(usize::MAX).len(), RING);
         assert!(ring.push(flood()));
     }

@@ -138,8 +138,7 @@ impl Engine {
         let slot = table.free_slot().ok_or(DropReason::LinkSwitchFull)?;
         let id = self.next_peer_id();
         let peer = Arc::new(Peer::new(id, slot, place, crypto, true));
-        table.insert(&peer);
-        self.tell(Event::PeerAdded {
+        let is_told = self.try_tell(Event::PeerAdded {
             peer: id,
             slot,
             interface: peer.interface,
@@ -148,6 +147,11 @@ impl Engine {
             is_incoming: true,
             user,
         });
+        if !is_told {
+            // Nobody would ever ping it or free its slot; it calls again.
+            return Err(DropReason::EventRingFull);
+        }
+        table.insert(&peer);
         Ok(peer)
     }
 

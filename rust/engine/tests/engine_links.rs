@@ -2,6 +2,7 @@
 
 mod net;
 
+use dexmesh_engine::RING;
 use dexmesh_engine::cryptoauth::Credential;
 use dexmesh_engine::drop::DropReason;
 use dexmesh_engine::message::Event;
@@ -75,6 +76,26 @@ fn a_removed_user_gets_in_no_more() {
     net.ping(0, 1);
     assert!(net.nodes[1].engine.peer_stats().is_empty());
     assert_eq!(net.nodes[1].dropped(DropReason::CryptoAuthRequired), 1);
+}
+
+#[test]
+fn whoever_python_would_not_hear_of_gets_no_slot() {
+    let mut net = Net::new(2);
+    net.add_peer(0, 1);
+    let (label, now_ms, own) = (net.label(&[0, 1]), net.now_ms, net.nodes[1].key());
+    net.with(0, |engine, sink| {
+        engine.send_control(now_ms, label, &control_frame(3, b""), sink);
+    });
+    let (from, _, hello) = net.wire.pop_front().unwrap();
+    for _ in 0..RING {
+        let engine = &net.nodes[1].engine;
+        engine.add_peer(now_ms, 0, &endpoint(0), own, None); // refused, which is an event
+    }
+    net.inject(1, from, std::slice::from_ref(&hello));
+    assert!(net.nodes[1].engine.peer_stats().is_empty());
+    net.run();
+    net.inject(1, from, &[hello]);
+    assert_eq!(net.nodes[1].engine.peer_stats().len(), 1);
 }
 
 #[test]
