@@ -76,5 +76,7 @@ def test_odd_answers_give_nothing() -> None:
     assert read(message(20, address(24, attribute(1, bytes(3))))) == (False, [])
     assert read(message(20, address(24, struct.pack("=HH", 0, 1)))) == (False, [])
     assert read(message(20, b"")) == (False, [])
+    vanished = struct.pack("=BBBBI", 2, 24, 0, 0, 1 << 30) + attribute(1, bytes([10, 0, 0, 1]))
+    assert read(message(20, vanished)) == (False, [])
     assert read(struct.pack("=IHHII", 3, 20, 0, 1, 0)) == (True, [])
     assert read(message(2, bytes(4))) == (True, [])

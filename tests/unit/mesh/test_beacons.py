@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
@@ -340,3 +341,26 @@ def test_the_memory_for_passwords_is_bounded() -> None:
         endpoint = Endpoint(f"10.1.{number // 250}.{number % 250}:5000")
         assert len(hear(node, beacon_of(1), 10.0 * number, endpoint)) == 1
     assert len(node.beacons._passwords) == MAX_REMEMBERED
+
+
+def test_beacons_that_wait_for_a_verdict_are_bounded() -> None:
+    """Even when every event that a peer was removed got lost."""
+    node = listening()
+    for number in range(MAX_REMEMBERED + 50):
+        added = replace(peer_added(1, 0), peer=PeerId(number))
+        node.handle_event(added, 10.0 * number)
+        hear(node, beacon_of(2), 10.0 * number, added.endpoint)
+        node.peering.peers.forget(added.peer)
+    assert len(node.beacons._successors) == MAX_REMEMBERED
+
+
+def test_an_interface_that_only_listens_has_nothing_to_announce() -> None:
+    node = listening()
+    node.beacons.announce(INTERFACE, 1.0)
+    assert node.beacons.next_timeout() is None
+
+
+def test_what_is_no_beacon_is_counted() -> None:
+    node = listening()
+    node.beacons.count_malformed()
+    assert node.beacons.drop_counts() == {"beacon_malformed": 1}
