@@ -163,7 +163,7 @@ impl Engine {
             // Another thread was faster; its session lives, and a lost HELLO is repeated.
             return Ok(Arc::clone(session));
         }
-        match sessions.admit(now_ms) {
+        match sessions.admit(now_ms, is_incoming) {
             Admission::Free => {}
             Admission::Evicted(evicted) => self.tell(Event::SessionRemoved {
                 address: evicted.address,

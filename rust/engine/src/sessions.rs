@@ -2,7 +2,8 @@
 //!
 //! Place     router.rs and outgoing.rs -> here
 //! Spec      docs/protocol/05 §3; docs/architecture.md §2 "Bounds"
-//! Keeps     at most `max_sessions`; a full table gives up the session unused for longest that carries no user traffic
+//! Keeps     at most `max_sessions`; a full table gives up the session unused for longest that carries no user traffic;
+//!           strangers who keep all of them busy do not keep us from beginning one
 //! Not here  when a session ends for other reasons (src/dexmesh/mesh)
 
 use std::sync::Arc;
@@ -32,7 +33,7 @@ pub enum Admission {
     Free,
     /// There is room now that this one is gone.
     Evicted(Arc<Session>),
-    /// Every session carries user traffic.
+    /// Every session carries user traffic, and a stranger must not end one.
     Full,
 }
 
@@ -76,17 +77,21 @@ impl Sessions {
         }
     }
 
-    /// Make room for one more.
-    pub fn admit(&mut self, now_ms: u64) -> Admission {
+    /// Make room for one more. One that we begin always gets it.
+    pub fn admit(&mut self, now_ms: u64, is_incoming: bool) -> Admission {
         if self.by_address.len() < self.most {
             return Admission::Free;
         }
         let unused = self
             .by_address
             .values()
-            .filter(|session| !carries_user_traffic(&session.activity, now_ms))
-            .min_by_key(|session| (last_used_ms(&session.activity), session.handle))
-            .map(|session| session.address);
+            .map(|session| {
+                let is_busy = carries_user_traffic(&session.activity, now_ms);
+                (is_busy, last_used_ms(&session.activity), session)
+            })
+            .filter(|(is_busy, ..)| !is_busy || !is_incoming)
+            .min_by_key(|(is_busy, last_used, session)| (*is_busy, *last_used, session.handle))
+            .map(|(.., session)| session.address);
         match unused.and_then(|address| self.remove(&address)) {
             Some(session) => Admission::Evicted(session),
             None => Admission::Full,

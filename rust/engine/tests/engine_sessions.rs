@@ -446,6 +446,12 @@ fn the_session_table_gives_up_the_one_unused_for_longest_but_not_user_traffic() 
     net.send_inner(4, &[4, 0], 256, QUERY);
     assert_eq!(net.nodes[0].engine.session_stats().len(), 2);
     assert_eq!(net.nodes[0].dropped(DropReason::RouterSessionTableFull), 1);
+
+    // A session that we begin ourselves gets room even then.
+    net.open_session(&[0, 4]);
+    let left: Vec<_> = net.nodes[0].engine.session_stats();
+    let left: Vec<_> = left.iter().map(|one| one.address).collect();
+    assert_eq!(left, [net.nodes[3].address(), net.nodes[4].address()]);
 }
 
 #[test]
