@@ -47,10 +47,11 @@ def read_login(path: Path | None = None) -> AdminLogin:
         return AdminLogin()
     except OSError as error:
         raise _problem(path, f"cannot be read: {error.strerror}") from error
-    return _parse(path, text)
+    return parse_login(path, text)
 
 
-def _parse(path: Path, text: bytes) -> AdminLogin:
+def parse_login(path: Path, text: bytes) -> AdminLogin:
+    """The login in these bytes of the file `path`. Raises ConfigError if they are of no use."""
     try:
         content = json.loads(text)
     except (ValueError, RecursionError) as error:
@@ -62,11 +63,14 @@ def _parse(path: Path, text: bytes) -> AdminLogin:
     password = content.get("password", OPEN_PASSWORD.decode())
     if not _is_address(host):
         raise _problem(path, '"addr" is no IP address')
-    if not isinstance(port, int) or not 0 < port <= 65535:
+    if type(port) is not int or not 0 < port <= 65535:
         raise _problem(path, '"port" is no port')
     if password is not None and not isinstance(password, str):
         raise _problem(path, '"password" is no text')
-    return AdminLogin(host, port, password.encode() if password else None)
+    try:
+        return AdminLogin(host, port, password.encode() if password else None)
+    except UnicodeEncodeError as error:  # half of a surrogate pair
+        raise _problem(path, '"password" is no text') from error
 
 
 def _is_address(host: object) -> bool:

@@ -133,7 +133,9 @@ def test_the_file_is_looked_for_at_home(tmp_path: Path, monkeypatch: pytest.Monk
         '{"port": 0}',
         '{"port": "x"}',
         '{"port": 65536}',
+        '{"port": true}',
         '{"password": 5}',
+        r'{"password": "\ud800"}',
         pytest.param("[" * 5000, id="deep"),
     ],
 )
