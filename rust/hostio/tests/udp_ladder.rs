@@ -169,6 +169,45 @@ fn an_unreachable_endpoint_costs_its_packets_and_nothing_else() {
 }
 
 #[test]
+fn a_path_that_takes_no_segments_costs_the_others_their_segmentation_for_a_while_only() {
+    let (sender, _) = port(ALL, false);
+    let (_receiver, to) = port(NONE, false);
+    let (arena, ranges) = lay_out(&[10; 3], 0);
+    let send = || {
+        let sent = sender.send(&to, &arena, &ranges);
+        assert_eq!(sent.packets, 3, "{sent:?}");
+        sent.calls
+    };
+    assert_eq!(send(), 1);
+    // Linux refuses to segment without checksums, as it does beyond the MTU of a path.
+    let no_checksums = |is_on| {
+        sys::set_option(sender.as_fd(), libc::SOL_SOCKET, libc::SO_NO_CHECK, is_on).unwrap();
+    };
+    no_checksums(1);
+    for _ in 0..16 {
+        assert!(sender.rungs().gso);
+        assert_eq!(send(), 2);
+    }
+    assert!(!sender.rungs().gso);
+    no_checksums(0);
+    assert_eq!((0..1024).map(|_| send()).max(), Some(1));
+    assert!(sender.rungs().gso);
+    no_checksums(1);
+    assert_eq!(send(), 2);
+}
+
+#[test]
+fn an_endpoint_that_takes_nothing_costs_nobody_his_segmentation() {
+    let (sender, _) = port(ALL, false);
+    let (arena, ranges) = lay_out(&[10; 3], 0);
+    for _ in 0..100 {
+        let sent = sender.send(&"127.0.0.1:0".parse().unwrap(), &arena, &ranges);
+        assert_eq!((sent.packets, sent.failed), (0, 3));
+    }
+    assert!(sender.rungs().gso);
+}
+
+#[test]
 fn a_datagram_longer_than_a_link_message_may_be_is_counted_and_dropped() {
     let (sender, _) = port(NONE, false);
     let (receiver, to) = port(NONE, false);

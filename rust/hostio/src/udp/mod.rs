@@ -2,7 +2,8 @@
 //!
 //! Place     runner.rs -> here -> Linux; one [`UdpPort`] for each interface of the node
 //! Spec      Linux UDP_SEGMENT (udp(7)), UDP_GRO, sendmmsg(2), recvmmsg(2)
-//! Keeps     an unreachable peer never ends a port; a kernel or card that refuses segmentation is asked no more
+//! Keeps     an unreachable peer never ends a port, nor does it cost the others their segmentation; a card that refuses
+//!           segmentation is asked no more
 //! Not here  what is in the datagrams (rust/engine)
 
 mod control;
@@ -20,8 +21,10 @@ use control::{Name, UDP_GRO, UDP_SEGMENT};
 pub use receive::{ReceiveBuffers, Received};
 use send::{BURST_PACKETS, SendBatch};
 
-/// How often in a row a segmented send may be invalid (a path with a small MTU) before we stop trying.
+/// How often in a row a segmented send may be invalid (a path with a small MTU) before we stop trying for a while.
 const MOST_INVALID: u32 = 16;
+/// How many bursts that while lasts.
+const BURSTS_WITHOUT: u32 = 1024;
 /// How long a full socket may take to drain before packets are dropped.
 const DRAIN_MS: i32 = 2;
 const SOCKET_BUFFER_BYTES: i32 = 4 << 20;
@@ -42,6 +45,7 @@ pub struct UdpPort {
     has_gso: AtomicBool,
     has_gro: bool,
     invalid_in_a_row: AtomicU32,
+    bursts_without: AtomicU32,
 }
 
 /// What became of the packets of one [`UdpPort::send`].
@@ -81,6 +85,7 @@ impl UdpPort {
             has_gso: AtomicBool::new(has_gso),
             has_gro,
             invalid_in_a_row: AtomicU32::new(0),
+            bursts_without: AtomicU32::new(0),
         })
     }
 
@@ -88,7 +93,7 @@ impl UdpPort {
     #[must_use]
     pub fn rungs(&self) -> UdpRungs {
         UdpRungs {
-            gso: self.has_gso.load(Relaxed),
+            gso: self.has_gso.load(Relaxed) && self.bursts_without.load(Relaxed) == 0,
             gro: self.has_gro,
         }
     }
@@ -114,7 +119,7 @@ impl UdpPort {
             if count == 0 {
                 return sent;
             }
-            let may_segment = self.has_gso.load(Relaxed);
+            let may_segment = self.has_gso.load(Relaxed) && !self.is_without();
             self.send_burst(&name, arena, &burst[..count], may_segment, &mut sent);
         }
     }
@@ -162,9 +167,12 @@ impl UdpPort {
                     return;
                 }
                 libc::EIO | libc::EINVAL | libc::EMSGSIZE if run.len() > 1 => {
-                    self.note_refused_segmentation(error);
                     let alone = packets.get(run).unwrap_or_default();
+                    let before = sent.packets;
                     self.send_burst(name, arena, alone, false, sent);
+                    if sent.packets > before {
+                        self.note_refused_segmentation(error);
+                    }
                 }
                 libc::EMSGSIZE => sent.oversize += run.len() as u64,
                 _ => sent.failed += run.len() as u64,
@@ -173,12 +181,23 @@ impl UdpPort {
         }
     }
 
-    /// EIO says that the card cannot, for ever; the others may be a matter of one path.
+    /// Packets went one by one that did not go together. EIO says that the card cannot, for ever; the others may be a
+    /// matter of one path.
     fn note_refused_segmentation(&self, error: i32) {
-        let in_a_row = self.invalid_in_a_row.fetch_add(1, Relaxed) + 1;
-        if error == libc::EIO || in_a_row >= MOST_INVALID {
+        if error == libc::EIO {
             self.has_gso.store(false, Relaxed);
+        } else if self.invalid_in_a_row.fetch_add(1, Relaxed) + 1 >= MOST_INVALID {
+            self.bursts_without.store(BURSTS_WITHOUT, Relaxed);
         }
+    }
+
+    /// Whether this burst goes one by one because so many were invalid.
+    fn is_without(&self) -> bool {
+        self.bursts_without.load(Relaxed) > 0
+            && self
+                .bursts_without
+                .fetch_update(Relaxed, Relaxed, |left| left.checked_sub(1))
+                .is_ok()
     }
 
     /// Receive what is there, at most `buffers.most()` messages, without waiting. WouldBlock when there is nothing.
