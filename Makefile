@@ -6,6 +6,7 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CARGO := tools/cargo
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
 
 .PHONY: help setup venv native packages demo test test-python test-rust ci format lint types layers rust bench wheel clean
 
@@ -69,9 +70,9 @@ rust: ## clippy with warnings as errors
 	@echo "== clippy"
 	@cd rust && ../$(CARGO) clippy --quiet --workspace --all-targets -- -D warnings
 
-bench: ## Benchmarks: each compares two things in one run and prints a ratio
+bench: ## Speed, CPU and memory in ratios to the original at CJDROUTE, one table (about six minutes)
 	@tools/setup all
-	@tools/as-root $(PY) -m bench
+	@tools/as-root $(PY) -m bench $(BENCH_ARGS)
 
 wheel: venv ## Build a wheel into dist/
 	@.venv/bin/maturin build --release --out dist

@@ -1,1 +1,1 @@
-"""Benchmarks: each compares two things in one run and reports ratios."""
+"""Benchmarks: each compares things in one run and reports ratios (docs/performance.md)."""
