@@ -44,6 +44,7 @@ QUIET_S = 2.5  # ours, 05 §8.4: user packets went out, none came in for this lo
 PROBE_EVERY_S = 10.0  # ours: how often the path of a used session is proved
 BETTER_EVERY_S = 30.0  # ours: how often a used session looks for a shorter path
 SILENCES_BEFORE_FAILED = 2  # ours: unanswered probes that end a path
+BEGIN_ANEW_EVERY_S = 10.0  # ours: how often keys that nobody answers to are thrown away
 
 _MISSES_BEFORE_FORGOTTEN = 2  # ours: Stats without a session whose SessionRemoved got lost
 
@@ -66,6 +67,7 @@ class Session:
     silences: int = 0
     proved_at: float = 0.0
     improved_at: float = 0.0
+    begun_anew_at: float | None = None
     missing: int = 0
 
     @property
@@ -87,6 +89,7 @@ class Sessions:
         self._pathfinder, self._queries, self._emit = pathfinder, queries, emit
         self._sessions: dict[Address, Session] = {}
         self._by_label: dict[Label, Address] = {}
+        self._links: dict[Label, Peer] = {}
         self.is_wanted: Callable[[Address], bool] = lambda _address: False
         self.settled: Callable[[Address, float], None] = lambda _address, _now: None
         self.lost: Callable[[Address, float], None] = lambda _address, _now: None
@@ -210,6 +213,7 @@ class Sessions:
 
     def handle_peer_up(self, peer: Peer, now: float) -> None:
         """A direct link is the best path there can be."""
+        self._links[peer.label] = peer
         session = self._sessions.get(peer.address)
         if session is not None:
             session.paths.learn(peer.label, MetricClass.PEER, now)
@@ -217,6 +221,8 @@ class Sessions:
 
     def handle_peer_gone(self, peer: Peer, now: float) -> None:
         """Paths over a lost peer are worth nothing; sessions that used one move at once."""
+        if self._links.get(peer.label) is peer:
+            del self._links[peer.label]
         for session in self.all():
             session.paths.forget_through(peer.label)
             if session.used != NO_LABEL and routes_through(session.used, peer.label):
@@ -335,10 +341,28 @@ class Sessions:
             session.paths.learn(route.label, MetricClass.TABLE, now)
         path = session.paths.best(NO_LABEL, now)
         if path is None or path.label == session.used or not session.may_carry:
+            self._begin_anew(session, now)
             self.lost(session.address, now)
             return
         self._use(session, path.label, "path failed", now)
         self._probe(session, path.label, now)
+
+    def _begin_anew(self, session: Session, now: float) -> None:
+        """No path brings an answer, though the first link works. The node may have restarted: it
+        then drops what is sealed with old keys without a word (05 §7), and hears a handshake only.
+        Waiting for the time-out of 01 §11 would take a minute.
+        """
+        heard_at = None if session.stats is None else session.stats.last_in
+        begun_at = session.begun_anew_at
+        is_heard = heard_at is not None and now - heard_at < QUIET_S
+        is_recent = begun_at is not None and now - begun_at < BEGIN_ANEW_EVERY_S
+        can_reach = any(
+            now - peer.heard_at < QUIET_S and routes_through(session.used, label)
+            for label, peer in self._links.items()
+        )
+        if can_reach and session.may_carry and not is_heard and not is_recent:
+            session.begun_anew_at = now
+            self._emit(ResetSession(session.address))
 
     def _miss(self, session: Session) -> None:
         session.missing += 1

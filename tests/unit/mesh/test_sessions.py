@@ -302,6 +302,55 @@ def test_an_answered_probe_keeps_the_path_and_a_silent_one_fails_it_at_the_secon
     assert [q for _, q in queries_in(outputs) if q.kind == FIND_NODE], "and a search begins"
 
 
+def test_a_node_that_no_path_reaches_may_have_restarted_and_gets_a_handshake() -> None:
+    bench = Bench()
+    bench.working()
+    bench.stats(1.0, last_user_out=1.0, last_in=0.5)
+    bench.stats(4.0, last_user_out=4.0, last_in=0.5)
+    outputs = bench.silence(4.0, 6.5)
+    assert of_type(outputs, ResetSession) == [ResetSession(ADDRESS)]
+    kinds = [type(one) for one in outputs]
+    assert kinds.index(ResetSession) > kinds.index(PathFailed)
+
+
+def test_a_session_that_is_heard_keeps_its_keys_though_a_path_fails() -> None:
+    bench = Bench()
+    bench.working()
+    bench.stats(1.0, last_user_out=1.0)
+    bench.stats(4.0, last_user_out=4.0, last_in=4.0)
+    assert not of_type(bench.silence(4.0, 6.0), ResetSession)
+
+
+def test_keys_are_kept_while_it_is_the_first_link_that_does_not_work() -> None:
+    bench = Bench()
+    bench.working()
+    bench.stats(1.0, last_user_out=1.0, last_in=0.5)
+    deaf = [peer_stats(peer, 1.0) for peer in bench.peers]
+    sessions = (session_stats(FAR, last_user_out=4.0, last_in=0.5),)
+    bench.node.handle_event(stats(*deaf, sessions=sessions), 4.0)
+    assert not of_type(bench.silence(4.0, 6.0), ResetSession)
+
+
+def test_keys_are_not_thrown_away_again_and_again() -> None:
+    bench = Bench()
+    bench.working()
+    outputs = bench.stats(1.0, last_user_out=1.0, last_in=0.5)
+    for second in range(4, 14):
+        now = float(second)
+        outputs += bench.stats(now, last_user_out=now, last_in=0.5)
+        outputs += bench.silence(now, now + 1)
+    assert len(of_type(outputs, ResetSession)) == 1
+
+
+def test_traffic_is_not_interrupted_by_a_handshake_while_there_is_another_path() -> None:
+    bench = Bench()
+    bench.working()
+    bench.hint(0x1535)
+    bench.stats(1.0, last_user_out=1.0)
+    bench.stats(4.0, last_user_out=4.0)
+    assert not of_type(bench.silence(4.0, 5.1), ResetSession)
+
+
 def test_traffic_moves_to_the_next_path_which_is_proved_at_once() -> None:
     bench = Bench()
     bench.working()
