@@ -11,7 +11,7 @@ Endpoints are text: `192.0.2.1:5000`, `[2001:db8::1]:5000`. Times are monotonic 
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NewType
 
@@ -58,7 +58,7 @@ class AddUser:
     """Let peers in that present this credential. Order counts (docs/protocol/01 §3)."""
 
     login: str
-    password: bytes
+    password: bytes = field(repr=False)
     only_address: Address | None = None
 
 
@@ -76,7 +76,7 @@ class AddPeer:
     interface: InterfaceNumber
     endpoint: Endpoint
     key: PublicKey
-    password: bytes
+    password: bytes = field(repr=False)
     login: str | None = None
 
 

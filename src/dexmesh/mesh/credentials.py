@@ -8,7 +8,7 @@ Not here  checking what a caller presents (rust/engine)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dexmesh.engine.messages import AddUser, RemoveUser
 from dexmesh.errors import DexmeshError
@@ -35,7 +35,7 @@ class CredentialRefusedError(DexmeshError):
 @dataclass(frozen=True, slots=True)
 class _User:
     login: str
-    password: bytes
+    password: bytes = field(repr=False)
     only_address: Address | None
 
 

@@ -9,7 +9,7 @@ Not here  resolving host names (host/), pinging (keepalive.py)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from dexmesh.engine.messages import AddPeer, Endpoint, InterfaceNumber, PeerId
 from dexmesh.mesh.notices import Emit, PeerNotAdded
@@ -30,7 +30,7 @@ class WantedPeer:
     interface: InterfaceNumber
     endpoint: Endpoint
     key: PublicKey
-    password: bytes
+    password: bytes = field(repr=False)
     login: str | None
     peer_name: str | None
     peer: PeerId | None = None

@@ -6,7 +6,14 @@ import random
 
 import pytest
 
-from dexmesh.engine.messages import AddUser, Command, RemoveUser
+from dexmesh.engine.messages import (
+    AddPeer,
+    AddUser,
+    Command,
+    Endpoint,
+    InterfaceNumber,
+    RemoveUser,
+)
 from dexmesh.mesh.credentials import (
     LOCAL_PEERS,
     MAX_USERS,
@@ -14,7 +21,9 @@ from dexmesh.mesh.credentials import (
     Credentials,
 )
 from dexmesh.mesh.notices import Notice
+from dexmesh.mesh.wanted import WantedPeer
 from dexmesh.wire.address import Address
+from tests.unit.mesh.helpers import key
 
 
 def make() -> tuple[Credentials, list[Command | Notice]]:
@@ -81,3 +90,12 @@ def test_removing_a_login_tells_the_engine_once() -> None:
     assert outputs[-1] == RemoveUser("alice")
     assert not credentials.remove("alice")
     assert credentials.logins() == (LOCAL_PEERS,)
+
+
+def test_passwords_are_not_shown_with_the_commands_that_carry_them() -> None:
+    for command in (
+        AddUser("login", b"top secret"),
+        AddPeer(InterfaceNumber(0), Endpoint("192.0.2.1:5"), key(1), b"top secret"),
+        WantedPeer(InterfaceNumber(0), Endpoint("192.0.2.1:5"), key(1), b"top secret", None, None),
+    ):
+        assert "secret" not in repr(command)
