@@ -18,8 +18,8 @@ pub type Label = u64;
 /// An underlay endpoint of a peer.
 pub type Endpoint = std::net::SocketAddr;
 
-/// What the data plane tells Python. "Flood" events may use at most 3/4 of the ring, so that
-/// the others still get through; what does not fit is dropped and counted (`EventRingFull`).
+/// What the data plane tells Python. "Flood" events may use at most 3/4 of the ring and those of handshakes (states,
+/// sessions) 7/8, so that the others still get through; what does not fit is dropped and counted (`EventRingFull`).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A peer got a slot: because Python asked (`is_incoming` false), or because somebody with a
