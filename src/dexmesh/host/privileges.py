@@ -15,7 +15,6 @@ import pwd
 from dataclasses import dataclass
 
 from dexmesh.errors import HostError, PermissionNeededError
-from dexmesh.host.routes_library import iproute_class, netlink_error_class
 
 CAP_SETGID, CAP_SETUID, CAP_NET_ADMIN = 6, 7, 12
 _PR_SET_KEEPCAPS, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 8, 24, 38
@@ -78,8 +77,6 @@ def _import_the_rest() -> None:
     """Modules that are imported late: the new user may not be able to read where they are."""
     for name in _LATE_MODULES:
         importlib.import_module(name)
-    iproute_class()
-    netlink_error_class()
 
 
 def _become(libc: ctypes.CDLL, account: Account) -> None:
