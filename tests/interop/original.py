@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import sys
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -37,6 +38,7 @@ class Original:
     password: str = "the-password-of-this-node"
     login: str = "friend"
     connect_to: dict[str, dict[str, str]] = field(default_factory=dict)
+    bind6: str | None = None
     beacon: int = 0
 
     @classmethod
@@ -53,25 +55,36 @@ class Original:
             format_padded(address),
         )
 
+    @property
+    def config(self) -> Path:
+        """Where its cjdroute.conf is."""
+        return self.machine.folder / "cjdroute.conf"
+
     def write_config(self) -> Path:
         """Its cjdroute.conf, in the strict form of the original."""
-        path = self.machine.folder / "cjdroute.conf"
-        udp = {"bind": f"0.0.0.0:{PORT}", "connectTo": self.connect_to, **self._beacon_keys()}
         conf = {
             "privateKey": self.private_hex,
             "publicKey": self.key,
             "ipv6": self.padded,
             "authorizedPasswords": [{"password": self.password, "user": self.login}],
             "admin": {"bind": "127.0.0.1:11234", "password": "NONE"},
-            "interfaces": {"UDPInterface": [udp]},
+            "interfaces": {"UDPInterface": self._udp_interfaces()},
             "router": {"interface": {"type": "TUNInterface"}},
             "security": [{"setuser": 0}, {"chroot": 0}, {"noforks": 0}, {"seccomp": 0}],
             "pipe": str(self.machine.folder / "pipe.sock"),
             "logging": {"logTo": "stdout"},
             "version": 2,
         }
-        path.write_text(json.dumps(conf, indent=1))
-        return path
+        self.config.write_text(json.dumps(conf, indent=1))
+        return self.config
+
+    def _udp_interfaces(self) -> list[dict[str, object]]:
+        four = {to: how for to, how in self.connect_to.items() if not to.startswith("[")}
+        six = {to: how for to, how in self.connect_to.items() if to.startswith("[")}
+        udp: list[dict[str, object]] = [
+            {"bind": f"0.0.0.0:{PORT}", "connectTo": four, **self._beacon_keys()}
+        ]
+        return [*udp, {"bind": self.bind6, "connectTo": six}] if self.bind6 else udp
 
     def _beacon_keys(self) -> dict[str, object]:
         if not self.beacon:
@@ -87,6 +100,22 @@ class Original:
             20,
             f"the original on {self.machine.name}",
         )
+
+    def stop(self, signal: str = "KILL") -> None:
+        """End both its processes and wait until they are gone."""
+        running = ["-f", "cjdroute (--nobg|core)"]  # the dead that nobody buried have no arguments
+        self.machine.run(["pkill", f"-{signal}", *running], check=False)
+        wait_until(
+            lambda: self.machine.run(["pgrep", *running], check=False).returncode != 0,
+            10,
+            "the original to end",
+        )
+
+    def peers(self) -> list[dict[str, object]]:
+        """What `dexmesh peers --json` says about it: the admin RPC is the same."""
+        argv = [sys.executable, "-m", "dexmesh", "peers", "--json", "--config", str(self.config)]
+        found: list[dict[str, object]] = json.loads(self.machine.run(argv).stdout)["peers"]
+        return found
 
     def tool(self, name: str, *arguments: str, check: bool = True) -> str:
         """Run one of the original's own JavaScript tools in this machine."""

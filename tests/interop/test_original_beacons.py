@@ -11,11 +11,8 @@ import pytest
 
 from dexmesh.cli.lab import wait_until
 from tests.interop.original import PORT, Original, needs_original
-from tests.interop.test_original_nodes import world
 from tests.netns.conftest import RunningNode, World
 from tests.netns.test_beacons import set_beacon
-
-__all__ = ["world"]
 
 pytestmark = [pytest.mark.interop, needs_original]
 
