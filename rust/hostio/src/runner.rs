@@ -188,10 +188,15 @@ impl Runner {
         self.shared.events.clear();
     }
 
-    /// What broke since the last call.
+    /// What broke since the last call. Its descriptors are closed when this returns, so that the address can be bound
+    /// again.
     #[must_use]
     pub fn take_faults(&self) -> Vec<Fault> {
-        lock(&self.shared.faults).drain(..).collect()
+        let faults: Vec<_> = lock(&self.shared.faults).drain(..).collect();
+        if !faults.is_empty() {
+            self.shared.settle(self.shared.current().generation);
+        }
+        faults
     }
 
     /// Which rungs are in use now.
@@ -263,6 +268,12 @@ impl Shared {
             return false;
         };
         drop(old);
+        self.settle(generation);
+        true
+    }
+
+    /// Wait until both threads work with this generation or a later one.
+    fn settle(&self, generation: u64) {
         self.wake_threads();
         let seen = lock(&self.seen);
         let is_behind = |seen: &mut [u64; 2]| {
@@ -272,7 +283,6 @@ impl Shared {
             self.seen_changed
                 .wait_timeout_while(seen, LET_GO, is_behind),
         );
-        true
     }
 
     fn exchange(

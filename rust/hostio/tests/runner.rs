@@ -10,16 +10,19 @@ mod common;
 
 use std::fs;
 use std::net::UdpSocket;
-use std::os::fd::AsRawFd;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::Arc;
 use std::sync::atomic::Ordering::Relaxed;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use common::{INTERFACE, Machine, Namespace, can_make_machines, carry_tcp, pattern, two_machines};
 use dexmesh_engine::drop::DropReason;
+use dexmesh_engine::{Engine, EngineOptions};
+use dexmesh_hostio::sys::EventFd;
 use dexmesh_hostio::tun::TunMode;
 use dexmesh_hostio::udp::{UdpPort, UdpRungs};
-use dexmesh_hostio::{Fault, sys};
+use dexmesh_hostio::{Fault, Runner, sys};
 
 const ALL: UdpRungs = UdpRungs {
     gso: true,
@@ -223,6 +226,44 @@ fn a_tun_that_goes_away_is_reported_once_and_another_can_take_its_place() {
     assert!(c.runner.detach_tun());
     assert!(!c.runner.detach_tun());
     assert_eq!(b.runner.take_faults(), vec![]);
+}
+
+#[test]
+fn when_a_broken_socket_is_reported_nobody_holds_it_any_more() {
+    let engine = (0..=u16::MAX)
+        .find_map(|attempt| {
+            let mut key = [1; 32];
+            key[..2].copy_from_slice(&attempt.to_be_bytes());
+            Engine::new(key, [1; 32], EngineOptions::default()).ok()
+        })
+        .expect("a key in fc00::/8");
+    let runner = Runner::new(Arc::new(engine), NONE).unwrap();
+    let socket = |number: i32| {
+        let socket = UdpSocket::bind("127.0.0.1:0").unwrap();
+        // SAFETY: a number so high is free, and only the runner gets it.
+        let fd = unsafe { libc::fcntl(socket.as_raw_fd(), libc::F_DUPFD_CLOEXEC, number) };
+        assert_eq!(fd, number);
+        // SAFETY: `fd` has just been made.
+        unsafe { OwnedFd::from_raw_fd(fd) }
+    };
+    let number = 771;
+    runner.attach_udp(1, socket(number)).unwrap();
+    // Something that can be read but is no socket takes its place behind the runner's back.
+    let no_socket = EventFd::new().unwrap();
+    no_socket.poke();
+    // SAFETY: both descriptors are open.
+    assert_eq!(unsafe { libc::dup2(no_socket.raw_fd(), number) }, number);
+    runner.attach_udp(2, socket(number + 1)).unwrap();
+    let mut entries = [sys::poll_entry(runner.event_fd(), sys::READABLE)];
+    assert_eq!(sys::poll(&mut entries, 5000).unwrap(), 1, "nobody was told");
+    let faults = runner.take_faults();
+    assert!(
+        matches!(faults[..], [Fault::SocketBroken(1, _)]),
+        "{faults:?}"
+    );
+    // SAFETY: only asks.
+    assert_eq!(unsafe { libc::fcntl(number, libc::F_GETFD) }, -1);
+    assert_eq!(runner.capabilities().sockets.len(), 1);
 }
 
 #[test]

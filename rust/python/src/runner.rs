@@ -95,9 +95,10 @@ impl Runner {
     }
 
     /// What broke since the last call: kind, interface if there is one, reason.
-    fn take_faults(&self) -> Vec<(&'static str, Option<u32>, String)> {
-        let faults = self.host.take_faults().into_iter();
+    fn take_faults(&self, py: Python<'_>) -> Vec<(&'static str, Option<u32>, String)> {
+        let faults = py.detach(|| self.host.take_faults());
         faults
+            .into_iter()
             .map(|fault| match fault {
                 Fault::TunGone(why) => ("tun gone", None, why),
                 Fault::SocketBroken(interface, why) => ("socket broken", Some(interface), why),
