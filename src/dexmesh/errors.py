@@ -8,7 +8,7 @@ Not here  bytes from the network: they give a value or a drop reason, never an e
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dexmesh.values import dataclass
 
 
 class DexmeshError(Exception):

@@ -13,11 +13,11 @@ import os
 import threading
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from dexmesh.admin.auth import Source, cookie_at
 from dexmesh.admin.values import Answer, encode_answer
 from dexmesh.errors import AdminError
+from dexmesh.values import dataclass
 
 MAX_SUBSCRIPTIONS = 64  # 08 §7
 MAX_WAITING = 512  # ours

@@ -8,11 +8,11 @@ from __future__ import annotations
 
 import ipaddress
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from dexmesh.admin.auth import OPEN_PASSWORD
 from dexmesh.errors import ConfigError, ConfigProblem
+from dexmesh.values import dataclass, field
 
 DEFAULT_PORT = 11234  # 08 §1
 MAX_FILE_BYTES = 65536  # ours

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Iterator
-from dataclasses import dataclass
 from enum import Enum
 from typing import TypeAlias, TypeVar
 
@@ -18,6 +17,7 @@ from dexmesh.admin.auth import Source
 from dexmesh.admin.paging import page_of
 from dexmesh.admin.values import Answer, Value
 from dexmesh.errors import BadArgumentError, UsageError
+from dexmesh.values import dataclass
 from dexmesh.wire.bencode import BencodeDict, BencodeValue
 
 FUNCTIONS_PER_PAGE = 8  # 08 §5

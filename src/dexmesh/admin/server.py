@@ -12,12 +12,12 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import AsyncGenerator, Awaitable
-from dataclasses import dataclass
 
 from dexmesh.admin.auth import Authenticator, Source, cookie_at
 from dexmesh.admin.registry import Arguments, Caller, Function, Registry
 from dexmesh.admin.values import Answer, encode_answer
 from dexmesh.errors import AdminError, DecodeError, DexmeshError, UnknownFunctionError
+from dexmesh.values import dataclass
 from dexmesh.wire.bencode import BencodeDict, decode_bencode_dict
 
 MAX_REQUEST_BYTES = 512  # 08 §1

@@ -9,10 +9,10 @@ Keeps     methods that only read are plain; methods that wait for the network or
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Literal, Protocol, TypeAlias
 
 from dexmesh.engine.messages import Endpoint, InterfaceNumber
+from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
 from dexmesh.wire.keys import PublicKey
 from dexmesh.wire.label import Label

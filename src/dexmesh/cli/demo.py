@@ -16,11 +16,11 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 from dexmesh.cli.lab import USER, Lab, Machine, wait_until
 from dexmesh.errors import HostError
+from dexmesh.values import dataclass, field
 
 FILE_BYTES = 200_000_000
 MAIL_WAIT_S = 30.0

@@ -15,7 +15,6 @@ import select
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from rich.console import Console, Group, RenderableType
@@ -26,6 +25,7 @@ from rich.text import Text
 
 from dexmesh.cli.output import printable
 from dexmesh.host.logs import describe
+from dexmesh.values import dataclass
 from dexmesh.wire.address import Address, format_address
 from dexmesh.wire.keys import PublicKey, address_of, encode_key
 

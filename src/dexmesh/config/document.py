@@ -11,10 +11,10 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Literal
 
 from dexmesh.errors import ConfigError, ConfigProblem
+from dexmesh.values import dataclass
 
 Dialect = Literal["strict", "lax"]
 

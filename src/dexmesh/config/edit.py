@@ -10,13 +10,13 @@ Not here  telling a running node (admin RPC)
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
 
 from dexmesh.config.dialect import read_document
 from dexmesh.config.document import Document, Entry, Items, Table, Text
 from dexmesh.config.endpoints import BadEndpointError, HostPort, parse_bind, parse_peer
 from dexmesh.config.write import quote
 from dexmesh.errors import ConfigError, UsageError
+from dexmesh.values import dataclass, field
 from dexmesh.wire.keys import PublicKey, encode_key
 
 _TO_COMMA = re.compile(rb"(?:[ \t\r\n]+|//[^\n]*|/\*.*?\*/)*+(,)", re.DOTALL)

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 from typing import Literal
+
+from dexmesh.values import dataclass
 
 _BRACKETED = re.compile(r"\[([^\[\]]*)\](?::(.*))?\Z", re.DOTALL)
 _HOST_LABEL = re.compile(r"(?!-)[A-Za-z0-9_-]{1,63}(?<!-)\Z")

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from string import Template
 
+from dexmesh.values import dataclass
 from dexmesh.wire.address import format_padded
 from dexmesh.wire.base32 import ALPHABET
 from dexmesh.wire.keys import KEY_BYTES, PublicKey, address_of, encode_key, is_node_key

@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import cast, get_args
 
 from dexmesh.config.checker import Checker, Keys
@@ -31,6 +30,7 @@ from dexmesh.config.settings import (
     Settings,
 )
 from dexmesh.errors import ConfigError, ConfigProblem, DecodeError
+from dexmesh.values import dataclass
 from dexmesh.wire.address import format_padded
 from dexmesh.wire.keys import PrivateKey, PublicKey, address_of, encode_key, is_node_key
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from dataclasses import dataclass
 
 from dexmesh.config.checker import Keys
 from dexmesh.config.credentials import read_public_key, required_public_key
@@ -24,6 +23,7 @@ from dexmesh.config.settings import (
     TunKind,
     TunSettings,
 )
+from dexmesh.values import dataclass
 from dexmesh.wire.keys import PublicKey
 
 # What Linux takes as the name of a device: 1 to 15 bytes without slash and white space.

@@ -9,10 +9,10 @@ Not here  reading (config/dialect.py), checking (config/reader.py), writing (con
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import Enum
 from typing import Literal
 
+from dexmesh.values import dataclass, field
 from dexmesh.wire.address import Address
 from dexmesh.wire.keys import PrivateKey, PublicKey
 

@@ -11,10 +11,10 @@ Endpoints are text: `192.0.2.1:5000`, `[2001:db8::1]:5000`. Times are monotonic 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from enum import IntEnum
 from typing import NewType
 
+from dexmesh.values import dataclass, field
 from dexmesh.wire.address import Address
 from dexmesh.wire.keys import PublicKey
 from dexmesh.wire.label import Label

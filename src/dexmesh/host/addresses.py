@@ -10,8 +10,9 @@ from __future__ import annotations
 import fcntl
 import socket
 import struct
-from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv4Interface
+
+from dexmesh.values import dataclass
 
 MAX_ADDRESSES = 1024
 

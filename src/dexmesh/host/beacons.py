@@ -19,7 +19,6 @@ import os
 import socket
 import struct
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from ipaddress import IPv4Address
 from typing import Protocol
 
@@ -28,6 +27,7 @@ from dexmesh.errors import AdminError, BindError, DecodeError
 from dexmesh.host.addresses import LocalAddress, device_flags, local_addresses
 from dexmesh.host.underlay import UnderlaySocket
 from dexmesh.mesh.notices import SendBeacon
+from dexmesh.values import dataclass
 from dexmesh.wire.beacon import Beacon, BeaconState, UdpBeacon, decode_udp_beacon
 
 ALL_DEVICES = "all"

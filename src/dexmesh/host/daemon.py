@@ -17,7 +17,6 @@ import signal
 import sys
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Protocol
 
 from dexmesh.admin.endpoint import AdminEndpoint
@@ -44,6 +43,7 @@ from dexmesh.mesh.credentials import CredentialRefusedError
 from dexmesh.mesh.identity import Identity
 from dexmesh.mesh.node import Node, NodeOptions
 from dexmesh.mesh.notices import Notice, SendBeacon
+from dexmesh.values import dataclass
 from dexmesh.wire.address import format_address
 from dexmesh.wire.keys import encode_key
 

@@ -14,10 +14,10 @@ import ipaddress
 import logging
 import socket
 import threading
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from dexmesh.engine.messages import Endpoint, InterfaceNumber
+from dexmesh.values import dataclass, field
 from dexmesh.wire.keys import PublicKey
 
 CHECK_S = 5.0

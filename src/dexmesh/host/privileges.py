@@ -12,9 +12,9 @@ import importlib
 import logging
 import os
 import pwd
-from dataclasses import dataclass
 
 from dexmesh.errors import HostError, PermissionNeededError
+from dexmesh.values import dataclass
 
 CAP_SETGID, CAP_SETUID, CAP_NET_ADMIN = 6, 7, 12
 _PR_SET_KEEPCAPS, _PR_CAPBSET_DROP, _PR_SET_NO_NEW_PRIVS = 8, 24, 38

@@ -12,11 +12,11 @@ import errno
 import fcntl
 import os
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 
 from dexmesh.errors import PermissionNeededError, TunError
+from dexmesh.values import dataclass
 
 OFFLOAD_VARIABLE = "DEXMESH_TUN_OFFLOAD"  # uso, tso or off: the highest rung to try
 NAME_MAX_BYTES = 15

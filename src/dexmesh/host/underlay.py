@@ -11,9 +11,9 @@ import errno
 import ipaddress
 import os
 import socket
-from dataclasses import dataclass
 
 from dexmesh.errors import BindError
+from dexmesh.values import dataclass
 
 RECEIVE_BUFFER_BYTES = 4 << 20  # docs/decisions: two superframes fill the default buffer
 SEND_BUFFER_BYTES = 4 << 20

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 from collections import Counter, OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 
 from dexmesh.engine.messages import Endpoint, InterfaceNumber, PeerId
@@ -26,6 +25,7 @@ from dexmesh.mesh.notices import Emit, SendBeacon
 from dexmesh.mesh.peering import Peering
 from dexmesh.mesh.peers import LAZY_S, Peer, PeerState
 from dexmesh.mesh.randomness import Random
+from dexmesh.values import dataclass
 from dexmesh.wire.beacon import Beacon, BeaconState, BeaconVerdict, judge_beacon
 
 INTERVAL_S = 32.768  # 04 §9.2

@@ -8,12 +8,11 @@ Not here  checking what a caller presents (rust/engine)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from dexmesh.engine.messages import AddUser, RemoveUser
 from dexmesh.errors import DexmeshError
 from dexmesh.mesh.notices import Emit
 from dexmesh.mesh.randomness import Random
+from dexmesh.values import dataclass, field
 from dexmesh.wire.address import Address
 from dexmesh.wire.base32 import encode_base32
 

@@ -8,8 +8,7 @@ Not here  making a key pair (engine/keys.py)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
+from dexmesh.values import dataclass, field
 from dexmesh.wire.address import Address
 from dexmesh.wire.keys import PublicKey, address_of
 from dexmesh.wire.scheme import V358, EncodingScheme

@@ -14,13 +14,13 @@ under another endpoint, where only a handshake is heard.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
 from dexmesh.engine.messages import InterfaceNumber, PeerId
 from dexmesh.mesh.peers import LAZY_S, Peer, PeerState, PeerTable
 from dexmesh.mesh.pings import MAX_KEEPALIVE_PINGS, PingOutcome, SwitchPings
+from dexmesh.values import dataclass
 from dexmesh.wire.versions import is_compatible
 
 CYCLE_S = 1.024  # 04 §7

@@ -9,7 +9,6 @@ Not here  any decision: peering, beacons, control, sessions and wants, pathfinde
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from dexmesh.engine.messages import (
@@ -47,6 +46,7 @@ from dexmesh.mesh.randomness import Random
 from dexmesh.mesh.requests import Requests
 from dexmesh.mesh.sessions import Sessions
 from dexmesh.mesh.wants import Wants
+from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
 from dexmesh.wire.control import ErrorFrame
 from dexmesh.wire.dht import Query, decode_message

@@ -8,11 +8,11 @@ Not here  commands for the data plane (engine/messages.py)
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import NewType, TypeGuard
 
 from dexmesh.engine.messages import Command, Endpoint, InterfaceNumber, PeerId
 from dexmesh.mesh.routes import Route
+from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
 from dexmesh.wire.beacon import Beacon
 from dexmesh.wire.keys import PublicKey

@@ -9,9 +9,8 @@ Not here  finding paths (pathfinder.py), noticing that one fails (sessions.py)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from dexmesh.mesh.routes import MetricClass, aged_metric
+from dexmesh.values import dataclass
 from dexmesh.wire.label import NO_LABEL, Label, label_length, routes_through
 
 MAX_PATHS = 3  # 05 §8.3

@@ -8,7 +8,6 @@ Not here  deciding anything (peering.py, keepalive.py)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 
 from dexmesh.engine.messages import (
@@ -19,6 +18,7 @@ from dexmesh.engine.messages import (
     PeerId,
     PeerStats,
 )
+from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
 from dexmesh.wire.keys import PublicKey, address_of
 from dexmesh.wire.label import Label

@@ -9,12 +9,12 @@ Not here  answering the pings of others (control.py), when to ping a peer (keepa
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from dexmesh.engine.messages import SendControl
 from dexmesh.mesh.identity import Identity
 from dexmesh.mesh.notices import Emit
 from dexmesh.mesh.randomness import Random
+from dexmesh.values import dataclass
 from dexmesh.wire.control import (
     MAX_KEYPING_DATA_BYTES,
     MAX_PING_DATA_BYTES,

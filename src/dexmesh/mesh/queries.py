@@ -9,13 +9,13 @@ Not here  answering the queries of others (dht/responder.py)
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from dexmesh.engine.messages import RoutingMessage, SendInner
 from dexmesh.mesh.identity import Identity
 from dexmesh.mesh.notices import Emit
 from dexmesh.mesh.randomness import Random
+from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
 from dexmesh.wire.dht import TXID_PREFIX, Query, Reply, encode_message
 from dexmesh.wire.headers import ContentType

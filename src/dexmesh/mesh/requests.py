@@ -9,7 +9,6 @@ Not here  waiting for the notice (host/)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
 from functools import partial
 
 from dexmesh.errors import NoRouteError
@@ -26,6 +25,7 @@ from dexmesh.mesh.pathfinder import DhtPathfinder
 from dexmesh.mesh.pings import PingOutcome, SwitchPings
 from dexmesh.mesh.queries import Answer, Asked, Queries, Target
 from dexmesh.mesh.routes import MetricClass, Route
+from dexmesh.values import dataclass, field
 from dexmesh.wire.address import Address
 from dexmesh.wire.dht import GET_PEERS
 from dexmesh.wire.keys import address_of

@@ -8,9 +8,9 @@ Not here  choosing between the routes of one session (paths.py), finding them (d
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import IntEnum
 
+from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
 from dexmesh.wire.keys import PublicKey
 from dexmesh.wire.label import Label

@@ -12,7 +12,6 @@ Not here  parking and sealing (rust/engine), the labels of one session (paths.py
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 
 from dexmesh.engine.messages import (
     CryptoState,
@@ -32,6 +31,7 @@ from dexmesh.mesh.paths import Paths
 from dexmesh.mesh.peers import Peer
 from dexmesh.mesh.queries import Answer, Asked, Queries, Target
 from dexmesh.mesh.routes import MetricClass
+from dexmesh.values import dataclass, field
 from dexmesh.wire.address import Address
 from dexmesh.wire.dht import PING
 from dexmesh.wire.keys import PublicKey

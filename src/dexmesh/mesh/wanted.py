@@ -9,10 +9,9 @@ Not here  resolving host names (host/), pinging (keepalive.py)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from dexmesh.engine.messages import AddPeer, Endpoint, InterfaceNumber, PeerId
 from dexmesh.mesh.notices import Emit, PeerNotAdded
+from dexmesh.values import dataclass, field
 from dexmesh.wire.keys import PublicKey
 
 MAX_WANTED = 1024  # ours

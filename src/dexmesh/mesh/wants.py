@@ -11,7 +11,6 @@ Not here  sessions that work (sessions.py), how a search goes (dht/search.py)
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, field
 
 from dexmesh.engine.messages import DropParked, RouteNeeded
 from dexmesh.mesh.dht.search import MAX_REQUESTS
@@ -19,6 +18,7 @@ from dexmesh.mesh.notices import Emit, NoRouteFound
 from dexmesh.mesh.pathfinder import Pathfinder
 from dexmesh.mesh.queries import Answer, Asked, Queries, Target
 from dexmesh.mesh.sessions import Sessions
+from dexmesh.values import dataclass, field
 from dexmesh.wire.address import Address
 from dexmesh.wire.dht import PING
 from dexmesh.wire.label import Label

@@ -9,11 +9,11 @@ Not here  when beacons are sent, and what becomes of the peer (04 §9.2)
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 from typing import Final
 
 from dexmesh.errors import DecodeError, UsageError
+from dexmesh.values import dataclass
 from dexmesh.wire.keys import KEY_BYTES, PublicKey, is_node_key
 from dexmesh.wire.versions import is_compatible
 

@@ -10,11 +10,11 @@ from __future__ import annotations
 
 import ipaddress
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final, Self, TypeAlias
 
 from dexmesh.errors import DecodeError
+from dexmesh.values import dataclass
 from dexmesh.wire.headers import SWITCH_HEADER_BYTES, SwitchHeader, decode_switch_header
 from dexmesh.wire.keys import KEY_BYTES, PublicKey
 from dexmesh.wire.label import NO_LABEL, Label, decode_label, encode_label, label_length

@@ -9,10 +9,10 @@ Not here  what to answer (mesh/dht/), who sent it (the session), supernodes (doc
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Final, TypeAlias
 
 from dexmesh.errors import DecodeError, UsageError
+from dexmesh.values import dataclass
 from dexmesh.wire.address import ADDRESS_BYTES, Address
 from dexmesh.wire.bencode import BencodeDict, BencodeValue, decode_bencode_dict, encode_bencode
 from dexmesh.wire.keys import KEY_BYTES, PublicKey, is_node_key

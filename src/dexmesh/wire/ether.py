@@ -9,10 +9,10 @@ Not here  beacons (beacon.py), link messages (rust/engine link)
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from typing import Final, NewType
 
 from dexmesh.errors import DecodeError, UsageError
+from dexmesh.values import dataclass
 
 MacAddress = NewType("MacAddress", bytes)
 """An Ethernet address, 6 bytes."""

@@ -9,11 +9,11 @@ Not here  changing a header on the way (rust/engine switch)
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 from dexmesh.errors import DecodeError
+from dexmesh.values import dataclass
 from dexmesh.wire.address import ADDRESS_BYTES, Address
 from dexmesh.wire.keys import KEY_BYTES, PublicKey
 from dexmesh.wire.label import Label

@@ -8,9 +8,9 @@ Keeps     one text form per value: no leading zeros in the version, lower-case d
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 
 from dexmesh.errors import DecodeError
+from dexmesh.values import dataclass
 from dexmesh.wire.keys import PublicKey, decode_key, encode_key
 from dexmesh.wire.label import Label, format_label, parse_label
 

@@ -10,9 +10,9 @@ Not here  joining labels (label.py), forwarding by them (rust/engine switch)
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from dexmesh.errors import DecodeError, UsageError
+from dexmesh.values import dataclass
 from dexmesh.wire.label import MAX_LABEL_BITS, SELF_LABEL, Label, label_length, splice
 
 SELF_INTERFACE = 1  # 03 §1: the slot of a node's own router

@@ -11,11 +11,11 @@ from __future__ import annotations
 import base64
 import ipaddress
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import IntEnum
 from typing import Final
 
 from dexmesh.errors import DecodeError, UsageError
+from dexmesh.values import dataclass
 from dexmesh.wire.keys import KEY_BYTES, PublicKey
 from dexmesh.wire.varint import decode_varint, encode_varint
 

@@ -9,14 +9,13 @@ Not here  searching for one node (search.py), answering (responder.py)
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 from dexmesh.mesh.dht.table import Node, Table
 from dexmesh.mesh.identity import Identity
 from dexmesh.mesh.limits import TokenBucket
 from dexmesh.mesh.peers import Peer
 from dexmesh.mesh.queries import Answer, Asked, Queries, Target
 from dexmesh.mesh.randomness import Random
+from dexmesh.values import dataclass, field
 from dexmesh.wire.address import Address, bucket
 from dexmesh.wire.dht import FIND_NODE, GET_PEERS, MAX_NODES, NodeEntry
 from dexmesh.wire.label import NO_LABEL, Label, encode_label, label_length

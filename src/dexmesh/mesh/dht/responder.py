@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from dexmesh.mesh.dht.table import Table
 from dexmesh.mesh.identity import Identity
 from dexmesh.mesh.limits import Limiter
+from dexmesh.values import dataclass
 from dexmesh.wire.address import Address, distance, rot
 from dexmesh.wire.dht import (
     FIND_NODE,

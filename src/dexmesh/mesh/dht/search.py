@@ -10,10 +10,10 @@ Not here  whether and when to search (sessions.py), remembering what was found (
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from dexmesh.mesh.queries import Answer, Asked, Queries, Target
+from dexmesh.values import dataclass, field
 from dexmesh.wire.address import Address, distance
 from dexmesh.wire.dht import FIND_NODE, PING, NodeEntry
 from dexmesh.wire.keys import address_of

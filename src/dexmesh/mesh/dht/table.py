@@ -10,11 +10,11 @@ Not here  choosing among links (tree.py), asking (maintenance.py, search.py)
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 
 from dexmesh.mesh.dht.tree import PENALTY, Link, Tree, follow, grow_tree
 from dexmesh.mesh.identity import Identity
 from dexmesh.mesh.peers import Peer
+from dexmesh.values import dataclass, field
 from dexmesh.wire.address import Address, bucket
 from dexmesh.wire.dht import NodeEntry
 from dexmesh.wire.keys import PublicKey, address_of

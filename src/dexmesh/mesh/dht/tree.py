@@ -11,10 +11,10 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Mapping
-from dataclasses import dataclass
 from itertools import pairwise
 from typing import Protocol
 
+from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
 from dexmesh.wire.label import SELF_LABEL, Label
 from dexmesh.wire.scheme import (
