@@ -3,7 +3,7 @@
 //! Place     link.rs (a datagram from an unknown endpoint, or with another key) -> here -> a new peer
 //! Spec      docs/protocol/04 §5.1 and §8, docs/protocol/01 §14 and §18
 //! Keeps     no answer and no state until the handshake opened; curve operations only for a credential we know, and
-//!           only so often for each source prefix
+//!           only so often for each source prefix; recorded HELLOs of one key take a few slots at most
 //! Not here  peers that we call (commands.rs)
 
 use std::ops::Range;
@@ -17,13 +17,17 @@ use crate::drop::DropReason;
 use crate::engine::{Engine, Sink, reason_of};
 use crate::limits::prefix_of;
 use crate::message::{Endpoint, Event, InterfaceNumber, PublicKey};
-use crate::peers::Peer;
+use crate::peers::{Peer, PeerTable};
 
 const REPEAT_HELLO: u32 = 1;
 const KEY_AT: usize = 40;
 const LOOKUP_AT: usize = 4;
 /// A link that was heard within this time is alive: nobody takes its endpoint over. A source address is easily forged.
 const REPLACE_AFTER_MS: u64 = 20_480; // docs/protocol/04 §7, unresponsive
+
+/// Slots for unfinished handshakes of one key. Whoever records a HELLO can send it from anywhere, as long as its sender
+/// did not finish it with us.
+const MOST_UNFINISHED: usize = 8; // ours
 
 type Place = (InterfaceNumber, Endpoint);
 
@@ -85,6 +89,9 @@ impl Engine {
         let opened = crypto
             .open(now_ms, &users, bytes_of_mut(arena, packet))
             .map_err(reason_of)?;
+        if self.was_finished(&crypto) {
+            return Err(DropReason::CryptoInvalidPacket);
+        }
         let peer = self.admit(place, crypto)?;
         let Opened { range, kind } = opened;
         let plaintext = packet.start + range.start..packet.start + range.end;
@@ -122,13 +129,24 @@ impl Engine {
         Ok(*key)
     }
 
+    /// Whether a peer with this key carried this very handshake through, so that it is a recording.
+    fn was_finished(&self, crypto: &CryptoAuth) -> bool {
+        let Some(temp_key) = crypto.her_temp_key() else {
+            return false;
+        };
+        self.peer_table().iter().any(|peer| {
+            peer.key == *crypto.her_key() && lock(&peer.link).crypto.has_finished(temp_key)
+        })
+    }
+
     /// Give somebody who showed a valid credential a slot, and the endpoint if another peer had it.
     fn admit(&self, place: Place, crypto: CryptoAuth) -> Result<Arc<Peer>, DropReason> {
         let user = crypto.user().map(|user| user.login().to_vec());
         let user = String::from_utf8_lossy(&user.unwrap_or_default()).into_owned();
         let mut shared = write(&self.peers);
         let table = Arc::make_mut(&mut shared);
-        if let Some(replaced) = table.at_endpoint(place.0, &place.1).map(Arc::clone) {
+        let at_endpoint = table.at_endpoint(place.0, &place.1).map(Arc::clone);
+        if let Some(replaced) = at_endpoint.or_else(|| oldest_of_many(table, crypto.her_key())) {
             table.remove(&replaced);
             self.tell(Event::PeerRemoved {
                 peer: replaced.id,
@@ -158,4 +176,21 @@ impl Engine {
     pub(crate) fn next_peer_id(&self) -> u64 {
         self.last_peer.fetch_add(1, Ordering::Relaxed) + 1
     }
+}
+
+/// The first of the callers with this key who never sent data, when there are as many as there may be.
+fn oldest_of_many(table: &PeerTable, key: &PublicKey) -> Option<Arc<Peer>> {
+    let is_unfinished = |peer: &&Arc<Peer>| {
+        peer.is_incoming
+            && peer.key == *key
+            && peer.counters.last_in_ms.load(Ordering::Relaxed) == 0
+    };
+    if table.iter().filter(is_unfinished).count() < MOST_UNFINISHED {
+        return None;
+    }
+    let oldest = table
+        .iter()
+        .filter(is_unfinished)
+        .min_by_key(|peer| peer.id);
+    oldest.map(Arc::clone)
 }

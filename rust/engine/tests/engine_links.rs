@@ -126,6 +126,37 @@ fn handshakes_of_one_source_prefix_are_limited_and_others_still_get_in() {
 }
 
 #[test]
+fn a_recorded_hello_of_a_peer_makes_no_second_peer_elsewhere() {
+    let mut net = Net::new(2);
+    net.connect(0, 1);
+    let recorded: Vec<_> = net.log.iter().filter(|one| one.1 == endpoint(1)).collect();
+    let hello = recorded[0].2.clone();
+    net.inject(1, "203.0.113.9:77".parse().unwrap(), &[hello]);
+    net.run();
+    assert_eq!(net.nodes[1].engine.peer_stats().len(), 1);
+    assert_eq!(net.nodes[1].dropped(DropReason::CryptoInvalidPacket), 1);
+    assert_eq!(net.state_of_link(1, 0), Some(100));
+}
+
+#[test]
+fn a_hello_that_its_sender_never_finished_takes_a_few_slots_and_does_not_lock_her_out() {
+    let mut net = Net::new(2);
+    net.add_peer(0, 1);
+    net.ping(0, 1);
+    let hello = net.log[0].2.clone();
+    let mut net = Net::new(2);
+    for number in 0..300u16 {
+        net.now_ms += 100;
+        let [high, low] = number.to_be_bytes();
+        let from = std::net::SocketAddr::from(([203, 0, high, low], 77));
+        net.inject(1, from, &[hello.clone()]);
+        net.run();
+    }
+    assert_eq!(net.nodes[1].engine.peer_stats().len(), 8);
+    net.connect(0, 1);
+}
+
+#[test]
 fn a_hello_of_our_own_or_of_no_mesh_key_is_refused() {
     let mut net = Net::new(2);
     net.add_peer(0, 1);

@@ -256,6 +256,18 @@ impl CryptoAuth {
         self.user.as_ref()
     }
 
+    /// Her temporary key in the present handshake.
+    #[must_use]
+    pub fn her_temp_key(&self) -> Option<&PublicKey> {
+        self.round.her_temp.as_ref().map(|hers| &hers.public)
+    }
+
+    /// Whether she carried a handshake with this temporary key through: she never uses one again.
+    #[must_use]
+    pub fn has_finished(&self, her_temp_key: &PublicKey) -> bool {
+        self.finished.knows(her_temp_key)
+    }
+
     /// What the replay windows have seen since the session was made.
     #[must_use]
     pub const fn replay_stats(&self) -> ReplayStats {

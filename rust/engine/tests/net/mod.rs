@@ -3,10 +3,10 @@
 //! Each node answers pings and queries as a control plane would, in a few lines.
 #![allow(dead_code, clippy::unwrap_used)]
 
-use std::collections::{HashSet, VecDeque};
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use dexmesh_engine::crypto::{LocalKeys, SeededRandom};
 use dexmesh_engine::cryptoauth::{Credential, CryptoAuth, Settings, Users};
@@ -24,8 +24,17 @@ pub const VERSION: u32 = 20;
 const PING: u16 = 3;
 const PONG: u16 = 4;
 
-/// Private keys whose addresses begin with fc, found by counting.
+/// Private keys whose addresses begin with fc, found by counting; each once, because that takes a while.
 pub fn private_key(number: usize) -> [u8; 32] {
+    static FOUND: Mutex<BTreeMap<usize, [u8; 32]>> = Mutex::new(BTreeMap::new());
+    *FOUND
+        .lock()
+        .unwrap()
+        .entry(number)
+        .or_insert_with(|| count_to_a_mesh_key(number))
+}
+
+fn count_to_a_mesh_key(number: usize) -> [u8; 32] {
     let mut key = [0; 32];
     key[..8].copy_from_slice(&(number as u64 + 1).to_be_bytes());
     loop {
