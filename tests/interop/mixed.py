@@ -23,7 +23,6 @@ from tests.netns.conftest import RunningNode, World
 Node: TypeAlias = RunningNode | Original
 
 FETCH_LIMIT_S = 300
-_PING_STEP_S = 0.2
 
 _BEGIN_CALL = """
 import json, sys
@@ -109,20 +108,22 @@ def reaches(node: Node, other: Node, limit_s: float) -> float:
 
 def begin_reaching(node: Node, other: Node) -> None:
     """Ping every 0.2 s from now on, in the background."""
-    argv = ["ping", "-n", "-i", str(_PING_STEP_S), other.address]
+    argv = ["ping", "-n", "-D", "-i", "0.2", other.address]
     node.machine.start(argv, log="reaching.log")
 
 
-def first_answer_s(node: Node, limit_s: float) -> float:
-    """How long it took since `begin_reaching` until a ping had its answer, to 0.2 s."""
-    found: list[str] = []
+def first_answer_s(node: Node, since: float, limit_s: float) -> float:
+    """How many seconds after `since` (wall clock) `begin_reaching` had an answer."""
+    answers: list[float] = []
 
     def answered() -> bool:
-        found[:] = re.findall(r"icmp_seq=(\d+) ttl", node.machine.log("reaching.log"))
-        return bool(found)
+        log = node.machine.log("reaching.log")
+        times = map(float, re.findall(r"^\[([\d.]+)\] \d+ bytes from", log, re.MULTILINE))
+        answers[:] = [answer for answer in times if answer >= since]
+        return bool(answers)
 
     wait_until(answered, limit_s, f"{node.machine.name} to hear an answer")
-    return (int(found[0]) - 1) * _PING_STEP_S
+    return answers[0] - since
 
 
 class FileServer:
