@@ -8,7 +8,7 @@ CARGO := tools/cargo
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help setup venv native packages demo test test-python test-rust ci format lint types layers rust bench wheel clean
+.PHONY: help setup venv native packages demo test test-python test-rust ci format lint types layers rust bench fuzz wheel clean
 
 help: ## List the verbs
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,9 @@ rust: ## clippy with warnings as errors
 bench: ## Speed, CPU and memory in ratios to the original at CJDROUTE, one table (about six minutes)
 	@tools/setup all
 	@tools/as-root $(PY) -m bench $(BENCH_ARGS)
+
+fuzz: native ## Fuzz every parser, SECONDS each (60), or the TARGETS named; docs/fuzzing.md
+	@tools/fuzz run "$(or $(SECONDS),60)" $(TARGETS)
 
 wheel: venv ## Build a wheel into dist/
 	@.venv/bin/maturin build --release --out dist

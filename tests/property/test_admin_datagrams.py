@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections.abc import AsyncGenerator, Coroutine
 from typing import Any
@@ -17,12 +16,11 @@ from dexmesh.admin.auth import Authenticator, cookie_at
 from dexmesh.admin.exchange import decode_reply, encode_request
 from dexmesh.admin.log_stream import LogStream
 from dexmesh.admin.login import AdminLogin
-from dexmesh.admin.server import MAX_PENDING, TOO_BIG, AdminServer, Pending, Reply, answer_of
-from dexmesh.admin.values import Answer
-from dexmesh.errors import DexmeshError
+from dexmesh.admin.server import MAX_PENDING, AdminServer, Pending
 from dexmesh.wire.bencode import encode_bencode
-from tests.unit.admin.calling import SOURCE, START_UNIX_MS, Caller
-from tests.unit.admin.fake import KEY_B, FakeNode, peer_of, route_to, session_with
+from tests.unit.admin.calling import START_UNIX_MS, Caller
+from tests.unit.admin.fake import FakeNode
+from tests.unit.admin.feeding import feed, new_server
 from tests.vectors.loading import load
 
 ADMIN = load("admin.json")
@@ -32,43 +30,6 @@ CAPTURED = [
     for group in ("open_core_calls", "password_core_calls", "paging_8_peers", "core_lifecycle")
     for entry in ADMIN[group]
 ]
-MAX_REPLY_BYTES = 65507  # what a UDP datagram carries
-
-
-def new_server(password: bytes = b"NONE") -> AdminServer:
-    node = FakeNode()
-    node.links_up = [peer_of(KEY_B)] * 20
-    node.open_sessions = [session_with(KEY_B, handle) for handle in range(70)]
-    node.table = [route_to(KEY_B)] * 9
-    return admin_server(node, password, LogStream(logging.Logger("dexmesh.fuzz")))
-
-
-def feed(server: AdminServer, datagram: bytes, now: float = 0.0) -> Reply | None:
-    """Hand a datagram in, wait for what comes later, and check what comes out."""
-    outcome = server.handle_datagram(datagram, SOURCE, START_UNIX_MS, now)
-    if isinstance(outcome, Pending):
-        outcome = asyncio.run(last_reply(server, outcome, now))
-    if outcome is not None:
-        assert outcome.source == SOURCE
-        assert len(outcome.data) <= MAX_REPLY_BYTES
-        assert decode_reply(outcome.data) is not None
-        assert (outcome.data == TOO_BIG) == (len(datagram) > 512)
-    return outcome
-
-
-async def last_reply(server: AdminServer, pending: Pending, now: float) -> Reply | None:
-    """The last reply to a call that waits."""
-    answer: Answer = {}
-    try:
-        if isinstance(pending.answers, AsyncGenerator):
-            async for answer in pending.answers:
-                assert answer
-        else:
-            answer = await pending.answers
-    except DexmeshError as error:
-        answer = answer_of(error)
-    server.finish(pending)
-    return server.late_reply(pending, answer, now)
 
 
 def finish(server: AdminServer, pending: Pending) -> None:

@@ -1,0 +1,20 @@
+"""Let atheris loose on one Python target: `python -m tests.fuzz.run TARGET LIBFUZZER-ARGUMENTS`.
+
+Place     tools/fuzz -> here -> tests/fuzz/targets.py
+Spec      docs/fuzzing.md
+Not here  replaying the committed inputs (tests/fuzz/test_corpus.py)
+"""
+
+from __future__ import annotations
+
+import sys
+
+import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]
+
+with atheris.instrument_imports(include=["dexmesh"]):
+    from tests.fuzz import targets
+
+if __name__ == "__main__":
+    name, *arguments = sys.argv[1:]
+    atheris.Setup([name, *arguments], targets.TARGETS[name])
+    atheris.Fuzz()

@@ -1,0 +1,7 @@
+//! Fuzz `targets::cryptoauth_packets`.
+#![no_main]
+
+#[path = "../targets/mod.rs"]
+mod targets;
+
+libfuzzer_sys::fuzz_target!(|data: &[u8]| targets::cryptoauth_packets(data));
