@@ -26,7 +26,7 @@ _SIZE = 3_000_000
 # One machine's data plane. It speaks to its peer at slot 0 until user traffic can flow, and goes on
 # until its input ends; then it says what it did.
 _NODE = """
-import json, os, socket, sys, time
+import asyncio, json, os, socket, sys, time
 from dexmesh.engine._native import Runner
 from dexmesh.engine.keys import public_key_of
 from dexmesh.host.netlink import configure_tun
@@ -42,7 +42,7 @@ underlay.bind(("0.0.0.0", 5000))
 runner.attach_udp(1, underlay.fileno())
 underlay.close()
 tun = open_tun()
-configure_tun(tun.name, address_of(public_key_of(own)))
+asyncio.run(configure_tun(tun.name, address_of(public_key_of(own))))
 runner.attach_tun(tun.fd, tun.mode)
 runner.add_interface(1, False)
 runner.add_user("test", b"a password of the test")

@@ -19,15 +19,15 @@ print(opened.name, opened.mode.name)
 
 
 _CONFIGURE = """
-import ipaddress, subprocess, sys
+import asyncio, subprocess, sys
 from dexmesh.errors import HostError
 from dexmesh.host.netlink import configure_tun
 from dexmesh.host.tun import open_tun
 from dexmesh.wire.address import parse_address
 opened = open_tun("mesh0")
 try:
-    configure_tun(sys.argv[1], parse_address("fc00::1"))
-    configure_tun(sys.argv[1], parse_address("fc00::1"))
+    asyncio.run(configure_tun(sys.argv[1], parse_address("fc00::1")))
+    asyncio.run(configure_tun(sys.argv[1], parse_address("fc00::1")))
 except HostError as error:
     sys.exit(f"{type(error).__name__}: {error}")
 for words in (["-d", "link", "show", "mesh0"], ["-6", "addr", "show", "mesh0"], ["-6", "route"]):

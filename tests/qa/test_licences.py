@@ -103,7 +103,7 @@ def test_expressions_are_understood() -> None:
 
 def test_python_dependencies_have_licences_we_can_use() -> None:
     packages = _python_packages()
-    assert {"typer", "rich"} <= packages
+    assert {"typer", "rich", "pyroute2"} <= packages
     refused = {name: _licence_of(name) for name in packages if not is_permitted(_licence_of(name))}
     assert refused == {}
 

@@ -143,7 +143,7 @@ class Daemon:
         )
         for interface in settings.udp_interfaces:
             self._open_interface(interface)
-        self._start_tun()
+        await self._start_tun()
         self._give_up_privileges()
         self._watch.start()
         self._pump.run()
@@ -205,7 +205,7 @@ class Daemon:
         self._beacons.set_devices(number, interface.beacon_devices)
         self._beacons.set_state(number, interface.beacon)
 
-    def _start_tun(self) -> None:
+    async def _start_tun(self) -> None:
         """As in the original, a TUN that cannot be made is no reason not to relay for others."""
         tun = self._settings.tun
         if tun.kind is TunKind.SOCKET:
@@ -213,7 +213,7 @@ class Daemon:
         if tun.kind is TunKind.NONE:
             return
         try:
-            self._tun.start(tun.device)
+            await self._tun.start(tun.device)
         except HostError as error:
             log.error(
                 "no TUN: this machine has no mesh address",

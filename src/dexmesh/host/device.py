@@ -45,7 +45,7 @@ class TunDevice:
         """How the kernel calls the device; None while there is none."""
         return None if self._open is None else self._open.name
 
-    def start(self, name: str | None) -> None:
+    async def start(self, name: str | None) -> None:
         """Make a device (the kernel names it if we do not) in place of the present one.
 
         Raises TunError or PermissionNeededError with a hint.
@@ -53,7 +53,7 @@ class TunDevice:
         self.stop()
         opened = open_tun(name, spares=self._spares)
         try:
-            configure_tun(opened.name, self._address)
+            await configure_tun(opened.name, self._address)
             self._runner.attach_tun(opened.fd, opened.mode)
         except BaseException:
             os.close(opened.fd)
@@ -85,7 +85,7 @@ class TunDevice:
             if self._open is not None:
                 return
             try:
-                self.start(name)
+                await self.start(name)
             except HostError as error:
                 log.error("no TUN", extra={"reason": str(error), "hint": error.hint})
             else:

@@ -1,7 +1,7 @@
 """Give the TUN device its address, and notice when the network of this machine changes.
 
-Place     device.py -> configure_tun(); NetworkWatch -> daemon.py -> mesh (handle_network_changed)
-Spec      docs/protocol/10 §1 "The TUN device"; rtnetlink(7)
+Place     daemon.py -> configure_tun(); NetworkWatch -> daemon.py -> mesh (handle_network_changed)
+Spec      docs/protocol/10 §1 "The TUN device"
 Keeps     no program is run: everything goes through netlink
 Not here  opening the device (tun.py)
 """
@@ -11,12 +11,12 @@ from __future__ import annotations
 import asyncio
 import errno
 import logging
-import os
 import socket
 import struct
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 
 from dexmesh.errors import PermissionNeededError, TunError
+from dexmesh.host.routes_library import iproute_class, netlink_error_class
 from dexmesh.wire.address import Address, format_address
 
 MTU_BYTES = 1304  # docs/protocol/10 §1
@@ -28,75 +28,37 @@ SUPERFRAME_PACKETS = 48
 # Multicast groups of NETLINK_ROUTE: links, IPv4 addresses and routes, IPv6 addresses and routes.
 _WATCHED_GROUPS = 0x1 | 0x10 | 0x40 | 0x100 | 0x400
 _NETLINK_ROUTE = 0
-
-# Requests (linux/rtnetlink.h, linux/if_link.h, linux/if_addr.h).
-_RTM_NEWLINK, _RTM_NEWADDR = 16, 20
-_NLM_F_REQUEST, _NLM_F_ACK, _NLM_F_REPLACE, _NLM_F_CREATE = 0x1, 0x4, 0x100, 0x400
-_IFLA_MTU, _IFLA_TXQLEN, _IFLA_GSO_MAX_SEGS = 4, 13, 40
-_IFA_ADDRESS, _IFA_LOCAL = 1, 2
-_IFF_UP = 0x1
-_NO_FLAGS = 0
-
-_MESSAGE = struct.Struct("=IHHII")  # length, type, flags, sequence, port
-_LINK = struct.Struct("=BxHiII")  # family, type, device index, flags, which flags change
-_ADDRESS = struct.Struct("=BBBBI")  # family, prefix length, flags, scope, device index
-_ATTRIBUTE = struct.Struct("=HH")  # length, type; a value of 4 or 16 bytes needs no padding
-_TIMEOUT_S = 1.0  # the kernel answers at once; this is for one that never does
-
 _SETTLE_S = 0.3  # changes come in bursts; tell about them once
 
 log = logging.getLogger(__name__)
 
 
-def configure_tun(name: str, address: Address, mtu: int = MTU_BYTES) -> None:
+async def configure_tun(name: str, address: Address, mtu: int = MTU_BYTES) -> None:
     """Set MTU and queue length, add `address`/8 and bring the device up.
 
     The prefix makes the kernel route fc00::/8 into the device. Raises TunError with a hint.
     """
-    sizes = {
-        _IFLA_MTU: mtu,
-        _IFLA_TXQLEN: QUEUE_LENGTH,
-        _IFLA_GSO_MAX_SEGS: SUPERFRAME_PACKETS,
-    }
+    text = format_address(address)
+    netlink_error = netlink_error_class()
     try:
-        index = socket.if_nametoindex(name)
-    except OSError as error:
-        raise TunError(f"the TUN device {name} is gone", "start the node again") from error
-    try:
-        with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, _NETLINK_ROUTE) as sock:
-            sock.settimeout(_TIMEOUT_S)
-            _set_link(sock, index, _NO_FLAGS, sizes)
+        async with iproute_class()() as routes:
+            found = await routes.link_lookup(ifname=name)
+            if not found:
+                raise TunError(f"the TUN device {name} is gone", "start the node again")
+            index = found[0]
+            await routes.link(
+                "set",
+                index=index,
+                mtu=mtu,
+                txqlen=QUEUE_LENGTH,
+                gso_max_segs=SUPERFRAME_PACKETS,
+            )
             # Up before the address: no duplicate address detection then delays its use.
-            _set_link(sock, index, _IFF_UP, {})
-            _set_address(sock, index, address)
-    except OSError as error:
-        raise _tun_error(name, format_address(address), error.errno or 0) from error
-
-
-def _set_link(sock: socket.socket, index: int, flags: int, sizes: Mapping[int, int]) -> None:
-    body = _LINK.pack(socket.AF_UNSPEC, 0, index, flags, flags)
-    body += b"".join(_attribute(kind, struct.pack("=I", size)) for kind, size in sizes.items())
-    _request(sock, _RTM_NEWLINK, _NO_FLAGS, body)
-
-
-def _set_address(sock: socket.socket, index: int, address: Address) -> None:
-    body = _ADDRESS.pack(socket.AF_INET6, PREFIX_LENGTH, 0, 0, index)
-    body += _attribute(_IFA_LOCAL, address) + _attribute(_IFA_ADDRESS, address)
-    _request(sock, _RTM_NEWADDR, _NLM_F_CREATE | _NLM_F_REPLACE, body)
-
-
-def _attribute(kind: int, value: bytes) -> bytes:
-    return _ATTRIBUTE.pack(_ATTRIBUTE.size + len(value), kind) + value
-
-
-def _request(sock: socket.socket, kind: int, flags: int, body: bytes) -> None:
-    """Ask the kernel and wait for its yes. Raises OSError with the kernel's errno."""
-    flags |= _NLM_F_REQUEST | _NLM_F_ACK
-    sock.send(_MESSAGE.pack(_MESSAGE.size + len(body), kind, flags, 1, 0) + body)
-    answer = sock.recv(4096)  # an NLMSG_ERROR: 0 is the yes
-    (code,) = struct.unpack_from("=i", answer, _MESSAGE.size)
-    if code:
-        raise OSError(-code, os.strerror(-code))
+            await routes.link("set", index=index, state="up")
+            await routes.addr("replace", index=index, address=text, prefixlen=PREFIX_LENGTH)
+    except netlink_error as error:
+        code: int = getattr(error, "code", 0)
+        raise _tun_error(name, text, code) from error
 
 
 def _tun_error(name: str, address: str, code: int) -> TunError | PermissionNeededError:

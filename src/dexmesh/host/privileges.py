@@ -14,6 +14,7 @@ import os
 import pwd
 
 from dexmesh.errors import HostError, PermissionNeededError
+from dexmesh.host.routes_library import iproute_class, netlink_error_class
 from dexmesh.values import dataclass
 
 CAP_SETGID, CAP_SETUID, CAP_NET_ADMIN = 6, 7, 12
@@ -77,6 +78,8 @@ def _import_the_rest() -> None:
     """Modules that are imported late: the new user may not be able to read where they are."""
     for name in _LATE_MODULES:
         importlib.import_module(name)
+    iproute_class()
+    netlink_error_class()
 
 
 def _become(libc: ctypes.CDLL, account: Account) -> None:

@@ -73,7 +73,7 @@ class Runner(Protocol):
 class TunKeeper(Protocol):
     """Starts and stops the TUN device (host/daemon.py)."""
 
-    def start(self, name: str | None) -> None: ...
+    async def start(self, name: str | None) -> None: ...
     def stop(self) -> bool: ...
 
 
@@ -315,7 +315,7 @@ class HostServices:
 
     async def start_tun(self, name: str | None) -> None:
         """Make the TUN device, in place of the present one."""
-        self.tun.start(name)
+        await self.tun.start(name)
 
     def stop_tun(self) -> bool:
         """Take the TUN device away; whether there was one."""
