@@ -16,5 +16,7 @@ with atheris.instrument_imports(include=["dexmesh"]):
 
 if __name__ == "__main__":
     name, *arguments = sys.argv[1:]
-    atheris.Setup([name, *arguments], targets.TARGETS[name])
+    # libFuzzer starts itself anew for -merge=1, by this name.
+    again = f"{sys.executable} -m tests.fuzz.run {name}"
+    atheris.Setup([again, *arguments], targets.TARGETS[name])
     atheris.Fuzz()
