@@ -1,5 +1,7 @@
 //! Every input that a fuzzer found worth keeping is survived (tests/fuzz/corpus; docs/fuzzing.md says how to find more).
 
+#![allow(clippy::expect_used)]
+
 use std::fs;
 use std::path::Path;
 
