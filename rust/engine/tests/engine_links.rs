@@ -149,7 +149,7 @@ fn a_hello_that_its_sender_never_finished_takes_a_few_slots_and_does_not_lock_he
         net.now_ms += 100;
         let [high, low] = number.to_be_bytes();
         let from = std::net::SocketAddr::from(([203, 0, high, low], 77));
-        net.inject(1, from, &[hello.clone()]);
+        net.inject(1, from, std::slice::from_ref(&hello));
         net.run();
     }
     assert_eq!(net.nodes[1].engine.peer_stats().len(), 8);
