@@ -273,6 +273,8 @@ def test_a_packet_longer_than_the_mtu_and_an_address_nobody_has_are_answered(wor
     said = a.machine.run(["ping", "-c", "1", "-W", "15", nobody], check=False).stdout
     assert "Destination unreachable: No route" in said
     a.machine.run(["ip", "link", "set", "tun0", "mtu", "2000"])
-    said = a.machine.run(["ping", "-c", "1", "-s", "1400", "-M", "do", b.address], check=False).stdout
+    said = a.machine.run(
+        ["ping", "-c", "1", "-s", "1400", "-M", "do", b.address], check=False
+    ).stdout
     assert "Packet too big" in said
     assert "mtu=1304" in said
