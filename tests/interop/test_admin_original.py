@@ -6,6 +6,7 @@ A node without TUN and without peers is enough, so this needs no namespaces and 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import os
 import socket
@@ -69,20 +70,22 @@ def login(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[AdminLogin
 def is_configured(login: AdminLogin) -> bool:
     with AdminClient(login, 0.5) as client:
         try:
+            client.call("NodeStore_dumpTable", page=0)  # the last part of it to come up
             return len(client.pages("InterfaceController_interfaces", "ifaces")) == 1
         except (NoNodeError, AdminError):
             return False
 
 
 def end(login: AdminLogin) -> None:
-    with AdminClient(login) as client:
+    """It may be gone before its answer."""
+    with AdminClient(login, 1) as client, contextlib.suppress(AdminError):
         client.call("Core_exit")
 
 
 def test_our_client_reads_and_steers_the_original(login: AdminLogin) -> None:
     with AdminClient(login) as client:
         client.ping()
-        assert client.call("Core_nodeInfo")["version"] == 20
+        assert client.call("Core_nodeInfo")["version"] in (20, 22)
         assert len(client.functions()) > 80
         for number in range(20):
             client.call("AuthorizedPasswords_add", password=b"pw", user=f"u{number}")
