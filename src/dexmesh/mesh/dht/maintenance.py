@@ -117,14 +117,16 @@ class Maintenance:
     def _ask(
         self, node: Node, now: float, first: Label = NO_LABEL, via: Label | None = None
     ) -> None:
-        """Send `gp`; a node without a way to it waits as a silent one does."""
+        """Send `gp`. A node without a way to it is looked at again soon: a way may be told of next."""
         label = self._table.label_to(node.address) if via is None else via
-        node.ask_at = now + LONGEST_BACK_OFF_S
-        if label is None:
-            return
-        target = Target(node.address, node.key, node.version, label)
-        if self._queries.start(target, GET_PEERS, now, self, encode_label(first)):
-            self._rounds.setdefault(node.address, _Round())
+        if label is not None:
+            target = Target(node.address, node.key, node.version, label)
+            if self._queries.start(target, GET_PEERS, now, self, encode_label(first)):
+                node.ask_at = now + LONGEST_BACK_OFF_S
+                self._rounds.setdefault(node.address, _Round())
+                return
+        self._rounds.pop(node.address, None)
+        self._schedule(node, has_news=False, now=now)
 
     def _learn_page(self, node: Node, answer: Answer, now: float) -> None:
         """Enter one page; the last one tells which of the links known before are gone."""

@@ -159,6 +159,24 @@ def test_at_most_three_nodes_are_asked_at_the_same_time() -> None:
     assert len(bench.take()) == PARALLEL
 
 
+def test_a_node_told_of_before_there_is_a_way_to_it_is_asked_soon_after_there_is_one() -> None:
+    """1 - 4 - 7: we know a label to 7, which tells of 4; 1 tells of 4 a moment later."""
+    bench = Bench()
+    bench.peer(1, 0)
+    (slow,) = bench.take()
+    far = RoutingMessage(address_of(key(7)), key(7), Label(0x1353), b"")
+    bench.pathfinder.handle_query(far, Query(b"0", PING, 20), 0.0)
+    bench.outputs.clear()
+    bench.pathfinder.handle_timeout(0.0)
+    (quick,) = bench.take()
+    bench.answer(quick, 0.0, entry(4, 0x13))
+    bench.pathfinder.handle_timeout(0.0)
+    assert not bench.take(), "there is no way to 4 yet"
+    bench.answer(slow, 0.3, entry(4, 0x15))
+    log = bench.run(0.3, 10.0)
+    assert min(now for now, number, _ in log if number == 4) <= 2.0
+
+
 def test_a_quiet_network_is_asked_about_once_in_five_seconds() -> None:
     bench = Bench()
     line(bench)
