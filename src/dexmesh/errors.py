@@ -115,3 +115,40 @@ class BadArgumentError(AdminError):
     def __init__(self, name: str, wire_text: str) -> None:
         super().__init__(wire_text)
         self.name = name
+
+
+class AppError(DexmeshError):
+    """Something an app (contacts, mail, names) was asked for cannot be done; the text says what."""
+
+    def __init__(self, message: str, hint: str = "") -> None:
+        super().__init__(message)
+        self.hint = hint
+
+
+class AddressError(AppError, ValueError):
+    """This text is no mail address; write `name@[IPv6:fc...]` or `name@<key>.k`."""
+
+
+class MailError(AppError):
+    """A mail is not taken. `public_text` goes to the sender, `cause` into the log and nowhere else.
+
+    `code` is the SMTP reply (4xx: try again later, 5xx: never), `enhanced` its RFC 3463 form.
+    """
+
+    def __init__(
+        self, code: int, enhanced: str, public_text: str, *, cause: str = "", hint: str = ""
+    ) -> None:
+        super().__init__(f"{code} {enhanced} {public_text}", hint)
+        self.code = code
+        self.enhanced = enhanced
+        self.public_text = public_text
+        self.cause = cause
+
+    @property
+    def temporary(self) -> bool:
+        """Whether the same mail may be taken later."""
+        return self.code < 500
+
+
+class NoServiceError(AppError):
+    """The mail service does not run here: switch it on with `dexmesh mail on`, then `dexmesh up`."""
