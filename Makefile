@@ -8,7 +8,7 @@ CARGO := tools/cargo
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 
-.PHONY: help setup venv native packages demo test test-python test-rust ci format lint types layers rust bench fuzz wheel clean
+.PHONY: help setup venv native packages demo test test-python test-rust ci format lint types layers rust bench bench-mail soak fuzz wheel clean
 
 help: ## List the verbs
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -73,6 +73,15 @@ rust: ## clippy with warnings as errors
 bench: ## Speed, CPU and memory in ratios to the original at CJDROUTE, one table (about six minutes)
 	@tools/setup all
 	@tools/as-root $(PY) -m bench $(BENCH_ARGS)
+
+bench-mail: ## Mails received a second, beside OpenSMTPD in the same run (about a minute)
+	@tools/setup all
+	@tools/as-root $(PY) -m bench.mail $(BENCH_ARGS)
+
+soak: ## The long runs: 1000 kills of the mail process, 20 minutes of mesh beside CJDROUTE (about an hour)
+	@tools/setup all
+	@DEXMESH_CRASH_KILLS=1000 tools/as-root $(PY) -m pytest -s tests/netns/test_mail_crash.py
+	@DEXMESH_SOAK_MINUTES=20 tools/as-root $(PY) -m pytest -s -m soak tests/interop
 
 fuzz: native ## Fuzz every parser, SECONDS each (60), or the TARGETS named; docs/fuzzing.md
 	@tools/fuzz run "$(or $(SECONDS),60)" $(TARGETS)

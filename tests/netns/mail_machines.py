@@ -1,0 +1,110 @@
+"""Two machines on a cable that carries mesh addresses, with our mail node on them and no mesh node.
+
+    a (stuart) ---- cable with fc00::/8 ---- b (stuart)
+
+Mail programs see only addresses: whether a TUN or a cable carries them is all the same to them. Tests
+that are about mail alone are quicker and steadier this way.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from dexmesh.cli.lab import USER, Lab, Machine, wait_until
+from dexmesh.errors import HostError
+from dexmesh.values import dataclass
+
+DEXMESH = (sys.executable, "-m", "dexmesh")
+
+
+@dataclass(slots=True)
+class MailMachine:
+    """A machine with a key whose address is on its cable, and a home for mail."""
+
+    machine: Machine
+    key: str
+    address: str
+    home: Path
+
+    @property
+    def mailbox(self) -> str:
+        """The person on it."""
+        return f"{USER}@[IPv6:{self.address}]"
+
+    @property
+    def maildir(self) -> Path:
+        """Where the mail is, as seen from inside the machine."""
+        return self.home / "mail" / "users" / USER / "Maildir"
+
+    def dexmesh(self, *arguments: str, check: bool = True, stdin: str | None = None) -> str:
+        """Run a `dexmesh` command on this machine's home."""
+        argv = [*DEXMESH, *arguments, "--home", str(self.home)]
+        return self.machine.run(argv, check=check, stdin=stdin).stdout
+
+    def switch_on(self, *options: str) -> None:
+        """`dexmesh mail on`, for stuart."""
+        self.dexmesh("mail", "on", "--account", USER, "--key", self.key, *options)
+
+    def serve(self) -> subprocess.Popen[bytes]:
+        """Start the service and wait until it answers."""
+        argv = [*DEXMESH, "mail", "serve", "--home", str(self.home)]
+        running = self.machine.start(argv, log="mail.log")
+        try:
+            wait_until(self.is_serving, 20, "the mail service")
+        except HostError as error:
+            raise AssertionError(f"{error}\n{self.machine.log('mail.log')}") from None
+        return running
+
+    def is_serving(self) -> bool:
+        """Whether the worker answers."""
+        status = [*DEXMESH, "mail", "status", "--json", "--home", str(self.home)]
+        return self.machine.run(status, check=False).returncode == 0
+
+    def worker(self) -> int | None:
+        """The process that does the work, as the host numbers it; None between two lives."""
+        ours = _processes_in(self.machine)
+        for pid, parent in ours.items():
+            if parent in ours and "mail serve" in _command_of(pid):
+                return pid
+        return None
+
+
+def mail_machines(lab: Lab) -> tuple[MailMachine, MailMachine]:
+    """a and b, not switched on yet."""
+    left, right = lab.machine("a"), lab.machine("b")
+    lab.cable(left, right)
+    return _mail_machine(left, "to-b"), _mail_machine(right, "to-a")
+
+
+def _mail_machine(machine: Machine, device: str) -> MailMachine:
+    made = json.loads(machine.run([*DEXMESH, "keys", "new", "--json"]).stdout)
+    machine.run(["ip", "addr", "add", f"{made['address']}/8", "dev", device, "nodad"])
+    return MailMachine(machine, made["public_key"], made["address"], Path(f"/home/{USER}/mesh"))
+
+
+def _processes_in(machine: Machine) -> dict[int, int]:
+    """pid -> parent of the `mail serve` processes in the machine's network, by the host's numbers."""
+    network = Path(f"/proc/{machine.pid}/ns/net").readlink()
+    found = {}
+    for entry in Path("/proc").iterdir():
+        try:
+            if entry.name.isdigit() and (entry / "ns/net").readlink() == network:
+                pid = int(entry.name)
+                if "mail serve" in _command_of(pid):
+                    fields = (entry / "stat").read_text().rpartition(")")[2].split()
+                    found[pid] = int(fields[1])
+        except OSError:
+            continue
+    return found
+
+
+def _command_of(pid: int) -> str:
+    try:
+        return (
+            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        )
+    except OSError:
+        return ""
