@@ -100,6 +100,13 @@ class Machine:
         """`argv` as a command line that runs inside this machine."""
         return ["nsenter", "-t", str(self.pid), "--net", "--mount", "--uts", "--pid", "--", *argv]
 
+    @staticmethod
+    def as_user(argv: Sequence[str]) -> list[str]:
+        """`argv` as the person who lives in every machine runs it."""
+        rights = [f"--reuid={USER_ID}", f"--regid={USER_ID}", "--clear-groups"]
+        names = [f"HOME=/home/{USER}", f"USER={USER}", f"LOGNAME={USER}", "LC_ALL=C.UTF-8"]
+        return ["setpriv", *rights, "env", *names, *argv]
+
     def run(
         self,
         argv: Sequence[str],

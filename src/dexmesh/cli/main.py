@@ -11,7 +11,7 @@ import sys
 import typer
 
 from dexmesh import __version__
-from dexmesh.cli import config, demo_command, identity, node, peers, ping, up
+from dexmesh.cli import config, demo_command, identity, node, peers, ping, setup, up
 from dexmesh.cli.output import example, print_json, reports_errors
 from dexmesh.cli.places import JsonOption
 
@@ -37,6 +37,7 @@ app.command("demo", epilog=example("dexmesh demo --stay"))(demo_command.demo)
 app.add_typer(peers.app, name="peer")
 app.add_typer(identity.keys_app, name="keys")
 app.add_typer(config.app, name="config")
+app.add_typer(setup.app, name="setup")
 
 
 @app.command("version", epilog=example("dexmesh version"))
