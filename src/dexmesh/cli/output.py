@@ -22,6 +22,7 @@ from dexmesh.errors import (
     ConfigError,
     DexmeshError,
     NoNodeError,
+    NoServiceError,
     PermissionNeededError,
     UnknownFunctionError,
 )
@@ -39,7 +40,7 @@ class Exit(enum.IntEnum):
     OK = 0
     FAILED = 1  # it was tried and did not work; no reply
     USAGE = 2  # the command line is wrong
-    NO_NODE = 69  # no node is running here
+    NO_NODE = 69  # no node (or no mail service) is running here
     PERMISSION = 77  # a right is missing
     CONFIG = 78  # the configuration is wrong
 
@@ -136,7 +137,7 @@ def exit_code_of(error: DexmeshError) -> Exit:
     """The exit code an error ends a command with."""
     if isinstance(error, ConfigError):
         return Exit.CONFIG
-    if isinstance(error, NoNodeError):
+    if isinstance(error, (NoNodeError, NoServiceError)):
         return Exit.NO_NODE
     if isinstance(error, (PermissionNeededError, AuthFailedError)):
         return Exit.PERMISSION

@@ -48,6 +48,14 @@ def find_account(name: str, *, with_mailboxes: bool = False) -> Account:
     return Account(name, entry.pw_uid, entry.pw_gid, _mailbox_group() if with_mailboxes else ())
 
 
+def account_of(uid: int) -> Account:
+    """The account with this number. Raises HostError like `find_account`."""
+    try:
+        return find_account(pwd.getpwuid(uid).pw_name)
+    except KeyError:
+        raise HostError(f"there is no account with the number {uid} on this machine") from None
+
+
 def own_account() -> Account:
     """Who this process is."""
     uid = os.geteuid()

@@ -9,14 +9,17 @@ Not here  where it lies (home.py); the text and its lines (tables.py); cjdroute.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import re
+import secrets
+import stat
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from dexmesh.apps.base.home import Home
 from dexmesh.apps.base.tables import Document, Table
-from dexmesh.config.files import write_secret_file
 from dexmesh.errors import ConfigError, ConfigProblem, DecodeError, HostError, PermissionNeededError
 from dexmesh.values import dataclass, field
 from dexmesh.wire.keys import PublicKey, decode_key, encode_key
@@ -102,8 +105,7 @@ def load_settings(home: Home) -> AppSettings:
     """What apps.toml says. Raises ConfigError (file, line, hint) if it is missing or wrong."""
     path = home.settings_file
     try:
-        with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+        data = _read(path)
     except FileNotFoundError:
         hint = "`dexmesh mail on` makes it, --home names another folder"
         raise ConfigError((ConfigProblem(str(path), 0, 0, "does not exist", hint),)) from None
@@ -131,11 +133,38 @@ def parse_settings(data: bytes, file: str) -> AppSettings:
 
 
 def save_settings(home: Home, settings: AppSettings) -> None:
-    """Replace apps.toml, durably. Raises HostError when that cannot be."""
-    write_secret_file(home.settings_file, render(settings), overwrite=True)
+    """Replace apps.toml, durably. Raises HostError when that cannot be.
+
+    Where root writes into the home of another account, the file stays root's and that account's group
+    may read it: the supervisor trusts it more then (see `is_from_root`).
+    """
+    try:
+        _replace(home.path, home.settings_file.name, render(settings).encode())
+    except PermissionError:
+        hint = "run it as the owner of that folder, or as root"
+        raise PermissionNeededError(f"{home.path} may not be written by you", hint) from None
+    except OSError as error:
+        raise HostError(f"{home.settings_file} cannot be written: {error.strerror}") from None
+
+
+def is_from_root(home: Home) -> bool:
+    """Whether nobody but root decided what apps.toml says."""
+    try:
+        status = home.settings_file.lstat()
+    except OSError:
+        return False
+    return status.st_uid == 0 and stat.S_ISREG(status.st_mode) and not status.st_mode & 0o022
 
 
 # --- Read ---------------------------------------------------------------------------------------------
+
+
+def _read(path: Path) -> bytes:
+    descriptor = os.open(
+        path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK
+    )  # a FIFO must not hold us
+    with os.fdopen(descriptor, "rb") as file:
+        return file.read(MAX_FILE_BYTES + 1) or b""
 
 
 def _read_key(root: Table) -> PublicKey:
@@ -265,6 +294,30 @@ def render(settings: AppSettings) -> str:
     lines += ["", "[names]  # answers for .k and .cjdns.alt, without any server"]
     lines += [f"on = {_toml(names.is_on)}", f"host = {_toml(names.host)}", f"port = {names.port}"]
     return "\n".join(lines) + "\n"
+
+
+def _replace(folder: Path, name: str, data: bytes) -> None:
+    """Whole or not at all, and never through a link: the folder may belong to somebody else."""
+    at = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    draft = f".{name}.{secrets.token_hex(6)}"
+    try:
+        group = os.fstat(at).st_gid
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        with os.fdopen(os.open(draft, flags, 0o600, dir_fd=at), "wb") as file:
+            file.write(data)
+            if os.geteuid() == 0:
+                os.fchown(file.fileno(), 0, group)
+                os.fchmod(file.fileno(), 0o640)
+            file.flush()
+            os.fsync(file.fileno())
+        os.rename(draft, name, src_dir_fd=at, dst_dir_fd=at)
+        os.fsync(at)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.unlink(draft, dir_fd=at)
+        raise
+    finally:
+        os.close(at)
 
 
 def _given(name: str, value: str | Path | None, comment: str) -> list[str]:

@@ -30,6 +30,7 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 GRACE_S = 20.0  # ours: what a worker gets to end in order
 
+DONE = 76  # exit code of a worker: there is nothing to do any more (switched off)
 AGAIN = 75  # exit code of a worker: fork me anew at once (settings changed)
 HOPELESS = 78  # exit code of a worker: trying again cannot help (settings, rights)
 
@@ -46,10 +47,12 @@ Work: TypeAlias = Callable[[Callable[[], None]], int]
 class Options:
     """`lifeline`: a descriptor that reaches its end when whoever started us is gone.
 
-    `ready` is called in this process whenever a worker says it can be used.
+    `ready` is called in this process whenever a worker says it can be used. `prepare` is called in each
+    worker before it changes its account, which may not be able to read where Python's modules are.
     """
 
     account: Account
+    prepare: Callable[[], None] | None = None
     lifeline: int | None = None
     ready: Callable[[], None] | None = None
 
@@ -94,8 +97,8 @@ class _Supervisor:
         while True:
             began = time.monotonic()
             code = self._one_worker()
-            if self._asked is not None:
-                return 0 if code in {0, AGAIN} else 1
+            if code == DONE or self._asked is not None:
+                return 0 if code in {0, AGAIN, DONE} else 1
             if code == HOPELESS and not self._was_ready:
                 return HOPELESS
             if code == AGAIN:
@@ -198,6 +201,8 @@ class _Supervisor:
         os.close(self._poke)
         if self._options.lifeline is not None and self._lifeline is not None:
             os.close(self._options.lifeline)
+        if self._options.prepare is not None:
+            self._options.prepare()
         become(self._options.account)
         _die_with(parent)  # after the change of account, which would forget it
 
