@@ -129,6 +129,10 @@ class AddressError(AppError, ValueError):
     """This text is no mail address; write `name@[IPv6:fc...]` or `name@<key>.k`."""
 
 
+class ContactError(AppError):
+    """A contact, a vCard or an invitation is not taken, or nobody of that name is in the book."""
+
+
 class MailError(AppError):
     """A mail is not taken. `public_text` goes to the sender, `cause` into the log and nowhere else.
 
