@@ -11,6 +11,11 @@ import pytest
 from dexmesh.apps.names.advice import Resolver, Situation, advise, find_situation, read_servers
 
 SYSTEM_PATHS = "/usr/sbin:/sbin"
+UNBOUND_ALONE = """server:
+    username: ""
+    directory: ""
+    chroot: ""
+"""  # what the rest of its configuration says on a real machine
 RESOLVERS = {
     ("192.0.2.1", ""): Resolver.PLAIN,
     ("2001:db8::1", ""): Resolver.PLAIN,
@@ -68,11 +73,11 @@ def test_the_checkers_of_the_programs_are_content(
     advice = advise(Situation(resolver, ("127.0.0.1",)), "tun0", "127.0.0.67", port)
     name = advice.checker[0]
     program = shutil.which(name) or shutil.which(name, path=SYSTEM_PATHS)
-    is_whole = not name.startswith("unbound") or Path("/etc/unbound").is_dir()
-    if program is None or not is_whole:
+    if program is None:
         pytest.skip(f"{name} is not installed")
     file = tmp_path / "dexmesh.conf"
-    file.write_text(advice.text + "\n")
+    alone = UNBOUND_ALONE if name.startswith("unbound") else ""
+    file.write_text(f"{advice.text}\n{alone}")
     argv = [program, *(word.replace("FILE", str(file)) for word in advice.checker[1:])]
     done = subprocess.run(argv, capture_output=True, text=True, timeout=10, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
