@@ -194,9 +194,8 @@ class Committer:
                 if self._move(row):
                     copied.append(row.id)
                 placed[number] = row
-            except (OSError, MailError) as error:
-                is_disk = isinstance(error, OSError)
-                outcomes[number] = disk_trouble(error) if is_disk else error
+            except OSError as error:
+                outcomes[number] = disk_trouble(error)
                 self.undo([row.id])
         outcomes |= self._make_sure(placed, is_duplicate=is_duplicate)
         self._unstage(copied)

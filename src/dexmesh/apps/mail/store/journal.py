@@ -19,7 +19,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import NewType
 
-from dexmesh.apps.mail.proto.strangers import StrangerCount
+from dexmesh.apps.mail.proto.strangers import Pair, StrangerCount
 from dexmesh.apps.mail.store.values import OUTGOING, ReceivedMail
 from dexmesh.errors import MailError
 from dexmesh.values import dataclass
@@ -41,7 +41,8 @@ CREATE INDEX IF NOT EXISTS delivered_time ON delivered (unix_time);
 CREATE TABLE IF NOT EXISTS used (user TEXT PRIMARY KEY, bytes INTEGER NOT NULL) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS blocked (address BLOB PRIMARY KEY) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS strangers (
-    address BLOB PRIMARY KEY, day INTEGER NOT NULL, mails INTEGER NOT NULL, bytes INTEGER NOT NULL
+    address BLOB NOT NULL, user TEXT NOT NULL, day INTEGER NOT NULL, mails INTEGER NOT NULL,
+    bytes INTEGER NOT NULL, PRIMARY KEY (address, user)
 ) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS writes (one INTEGER PRIMARY KEY CHECK (one = 1), count INTEGER);
 INSERT OR IGNORE INTO writes VALUES (1, 0);
@@ -179,21 +180,26 @@ class Journal:
         with self._change() as connection:
             connection.execute("DELETE FROM blocked WHERE address = ?", (address,))
 
-    def strangers(self) -> tuple[int, dict[Address, StrangerCount]]:
-        """The last day strangers were counted on, and what each sent."""
+    def strangers(self) -> tuple[int, dict[Pair, StrangerCount]]:
+        """The last day strangers were counted on, and what each sent to whom."""
+        query = "SELECT day, address, user, mails, bytes FROM strangers"
         with self._using() as connection:
-            rows = connection.execute("SELECT address, day, mails, bytes FROM strangers").fetchall()
-        day = max((row[1] for row in rows), default=0)
-        counts = {Address(a): StrangerCount(mails, size) for a, d, mails, size in rows if d == day}
-        return day, counts
+            rows = connection.execute(query).fetchall()
+        today = max((row[0] for row in rows), default=0)
+        return today, {
+            (Address(address), user): StrangerCount(mails, size)
+            for day, address, user, mails, size in rows
+            if day == today
+        }
 
-    def set_stranger(self, address: Address, day: int, count: StrangerCount | None) -> None:
-        """What a stranger sent on that day; None takes his line out. Other days are forgotten."""
+    def set_stranger(self, pair: Pair, day: int, count: StrangerCount | None) -> None:
+        """What a stranger sent to a user that day; None takes the line out. Other days are forgotten."""
+        old = "DELETE FROM strangers WHERE day <> ? OR (address = ? AND user = ?)"
         with self._change() as connection:
-            connection.execute("DELETE FROM strangers WHERE day <> ? OR address = ?", (day, address))
+            connection.execute(old, (day, *pair))
             if count is not None:
-                values = (address, day, count.mails, count.size)
-                connection.execute("INSERT INTO strangers VALUES (?,?,?,?)", values)
+                values = (*pair, day, count.mails, count.size)
+                connection.execute("INSERT INTO strangers VALUES (?,?,?,?,?)", values)
 
     # The file
 

@@ -23,6 +23,7 @@ from dexmesh.values import dataclass
 INFO = ":2,"
 MAX_FOLDERS = 1000  # ours: what is listed
 _SIZE = re.compile(r",S=(\d{1,12})(?!\d)")
+_WIRE_SIZE = re.compile(r",W=(\d{1,12})(?!\d)")
 _TIME = re.compile(r"(\d{1,12})(?:\.M(\d{1,9}))?")
 _FOLDER_NAME = re.compile(r"[^/\x00-\x1f\x7f]{1,200}")
 _mark = secrets.token_hex(4)
@@ -31,12 +32,15 @@ _numbers = itertools.count(1)
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One file of a folder. `key` is its name without flags; `place` is "new" or "cur"."""
+    """One file of a folder. `key` is its name without flags; `place` is "new" or "cur".
+
+    `path` is where it lay when we looked: flags change names, so open it at once, or find it again.
+    """
 
     key: str
     place: str
     flags: str
-    path: Path
+    path: str
 
     @property
     def is_unread(self) -> bool:
@@ -45,9 +49,8 @@ class Entry:
 
     @property
     def arrived(self) -> tuple[int, int, str]:
-        """What orders messages by arrival: seconds and microseconds from the name, then the name."""
-        match = _TIME.match(self.key)
-        return (int(match[1]), int(match[2] or 0), self.key) if match else (0, 0, self.key)
+        """What orders messages by arrival."""
+        return arrival(self.key)
 
 
 class Maildir:
@@ -103,12 +106,16 @@ class Maildir:
     def entries(self, name: str) -> Iterator[Entry]:
         """Every message of a folder, in no order. One that moves meanwhile may come twice."""
         folder = self.folder(name)
+        return (make_entry(folder, place, file) for place, file in self.files(name))
+
+    def files(self, name: str) -> Iterator[tuple[str, str]]:
+        """The place ("new" or "cur") and file name of every message, quickly."""
+        folder = self.folder(name)
         for place in ("new", "cur"):
-            with contextlib.suppress(FileNotFoundError), os.scandir(folder / place) as files:
-                for file in files:
-                    if not file.name.startswith("."):
-                        key, flags = split_name(file.name)
-                        yield Entry(key, place, flags, Path(file.path))
+            with contextlib.suppress(FileNotFoundError):
+                for file in os.listdir(folder / place):
+                    if not file.startswith("."):
+                        yield place, file
 
     def find(self, name: str, key: str) -> Entry | None:
         """The message with this key in a folder, whatever its flags are now."""
@@ -118,7 +125,7 @@ class Maildir:
         for place, file in (("new", key), ("cur", key), ("cur", f"{key}{INFO}")):
             path = folder / place / file
             if path.exists():
-                return Entry(key, place, "", path)
+                return Entry(key, place, "", str(path))
         return next((entry for entry in self.entries(name) if entry.key == key), None)
 
     def has(self, key: str) -> bool:
@@ -134,9 +141,13 @@ class Maildir:
 
     def used_bytes(self) -> int:
         """How much all messages take. Sizes in names are believed, so no file is touched."""
-        return sum(
-            size_of(entry) for name in self.folders() for entry in self.entries(name)
-        )
+        return sum(size_of(entry) for name in self.folders() for entry in self.entries(name))
+
+
+def make_entry(folder: Path, place: str, file: str) -> Entry:
+    """The message in this file of a folder."""
+    key, flags = split_name(file)
+    return Entry(key, place, flags, f"{folder}/{place}/{file}")
 
 
 def unique_name(unix_time: float, size: int, wire_size: int = 0) -> str:
@@ -144,6 +155,19 @@ def unique_name(unix_time: float, size: int, wire_size: int = 0) -> str:
     seconds, rest = divmod(int(unix_time * 1e6), 1_000_000)
     parts = f"{seconds}.M{rest:06}P{os.getpid()}Q{next(_numbers)}R{_mark}.dexmesh,S={size}"
     return f"{parts},W={wire_size}" if wire_size else parts
+
+
+def renewed_name(key: str, size: int) -> str:
+    """Another name for the same message: in another folder it is a new one for those who count."""
+    seconds, micros, _ = arrival(key)
+    told = _WIRE_SIZE.search(key)
+    return unique_name(seconds + micros / 1e6, size, int(told[1]) if told else 0)
+
+
+def arrival(key: str) -> tuple[int, int, str]:
+    """When a message came, by its name: seconds, microseconds (0: it does not say), then the name."""
+    match = _TIME.match(key)
+    return (int(match[1]), int(match[2] or 0), key) if match else (0, 0, key)
 
 
 def split_name(file_name: str) -> tuple[str, str]:
@@ -158,7 +182,7 @@ def size_of(entry: Entry) -> int:
     if told:
         return int(told[1])
     try:
-        return entry.path.stat().st_size
+        return os.stat(entry.path).st_size
     except OSError:
         return 0
 

@@ -31,9 +31,7 @@ STALE_LOCK_S = 300.0  # ours, as procmail has it: so old a lock file belongs to 
 MARK = b"X-Dexmesh-Delivery: "
 _PIECE_BYTES = 1 << 16
 _WRITE_BYTES = 1 << 20
-_NO_DOTLOCK = frozenset(
-    {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT}
-)
+_NO_DOTLOCK = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT})
 _FROM = re.compile(rb">*From ")
 _NOT_IN_SENDER = re.compile(r"[^!-~]")
 _FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, pid
@@ -138,24 +136,23 @@ class LockedMbox:
 
 def lock_mbox(path: Path) -> LockedMbox | None:
     """The mbox, locked; None if somebody else has it now. Makes the file. Raises OSError."""
-    dotlock = _make_dotlock(path)
-    if dotlock is False:
+    try:
+        dotlock = _make_dotlock(path)
+    except BlockingIOError:
         return None
     file: BinaryIO | None = None
     try:
         flags = os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW
         file = os.fdopen(os.open(path, flags, 0o660), "rb")
-        if not _take_fcntl(file.fileno()) or not _is_still(file.fileno(), path):
-            file.close()
-            file = None
-    except BaseException:
+        _take_fcntl(file.fileno())
+        _require_same(file.fileno(), path)
+    except BaseException as error:
         if file is not None:
             file.close()
         _remove(dotlock)
+        if isinstance(error, BlockingIOError):
+            return None
         raise
-    if file is None:
-        _remove(dotlock)
-        return None
     return LockedMbox(path, file, dotlock)
 
 
@@ -170,15 +167,15 @@ def busy_mbox(path: Path) -> MailError:
     )
 
 
-def _make_dotlock(path: Path) -> Path | None | bool:
-    """<mbox>.lock, made by us; None where we may not make it; False if somebody else has it."""
+def _make_dotlock(path: Path) -> Path | None:
+    """<mbox>.lock, made by us; None where we may not make it. BlockingIOError: somebody has it."""
     lock = path.with_name(f"{path.name}.lock")
     for _ in range(2):
         try:
             descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
         except FileExistsError:
             if not _is_stale(lock):
-                return False
+                break
             _remove(lock)
         except OSError as error:
             if error.errno in _NO_DOTLOCK:
@@ -189,7 +186,7 @@ def _make_dotlock(path: Path) -> Path | None | bool:
                 os.write(descriptor, b"%d\n" % os.getpid())
             os.close(descriptor)
             return lock
-    return False
+    raise BlockingIOError(errno.EAGAIN, "locked by another program")
 
 
 def _is_stale(lock: Path) -> bool:
@@ -207,32 +204,30 @@ def _is_stale(lock: Path) -> bool:
     return age > STALE_LOCK_S
 
 
-def _remove(lock: Path | None | bool) -> None:
-    if isinstance(lock, Path):
+def _remove(lock: Path | None) -> None:
+    if lock is not None:
         with contextlib.suppress(OSError):
             lock.unlink()
 
 
-def _take_fcntl(descriptor: int) -> bool:
-    """Lock the whole file against every other program; ours belongs to the descriptor, not to us."""
+def _take_fcntl(descriptor: int) -> None:
+    """Lock the whole file against every other program; the lock is the descriptor's, not ours."""
     wanted = struct.pack(_FLOCK, fcntl.F_WRLCK, os.SEEK_SET, 0, 0, 0)
     try:
         fcntl.fcntl(descriptor, fcntl.F_OFD_SETLK, wanted)
-    except OSError as error:
-        if error.errno in (errno.EACCES, errno.EAGAIN):
-            return False
-        raise
-    return True
+    except PermissionError as error:  # EACCES is the other word for EAGAIN here
+        raise BlockingIOError(errno.EAGAIN, "locked by another program") from error
 
 
-def _is_still(descriptor: int, path: Path) -> bool:
-    """Whether the name still means the file we locked: some programs replace it."""
+def _require_same(descriptor: int, path: Path) -> None:
+    """BlockingIOError when the name means another file by now: some programs replace it."""
     ours = os.fstat(descriptor)
     try:
         there = path.stat()
     except FileNotFoundError:
-        return False
-    return (ours.st_dev, ours.st_ino) == (there.st_dev, there.st_ino)
+        there = None
+    if there is None or (ours.st_dev, ours.st_ino) != (there.st_dev, there.st_ino):
+        raise BlockingIOError(errno.EAGAIN, "replaced by another program")
 
 
 def _rendered(row: Row, message: BinaryIO) -> Iterator[bytes]:
