@@ -57,6 +57,7 @@ class Machine:
     def __init__(self, name: str, folder: Path) -> None:
         self.name = name
         self.folder = folder
+        self._people = {USER: USER_ID}
         self._write_etc()
         self._holder = subprocess.Popen(
             [*_HOLDER.split(), "sh", "-c", _BOOT, "boot", name, str(folder)],
@@ -100,12 +101,21 @@ class Machine:
         """`argv` as a command line that runs inside this machine."""
         return ["nsenter", "-t", str(self.pid), "--net", "--mount", "--uts", "--pid", "--", *argv]
 
-    @staticmethod
-    def as_user(argv: Sequence[str]) -> list[str]:
-        """`argv` as the person who lives in every machine runs it."""
-        rights = [f"--reuid={USER_ID}", f"--regid={USER_ID}", "--clear-groups"]
-        names = [f"HOME=/home/{USER}", f"USER={USER}", f"LOGNAME={USER}", "LC_ALL=C.UTF-8"]
-        return ["setpriv", *rights, "env", *names, *argv]
+    def add_person(self, name: str) -> None:
+        """Let somebody else live here, too, with a home."""
+        number = self._people[name] = USER_ID + len(self._people)
+        etc = self.folder / "etc"
+        with (etc / "passwd").open("a") as passwd, (etc / "group").open("a") as group:
+            passwd.write(f"{name}:x:{number}:{number}::/home/{name}:/bin/sh\n")
+            group.write(f"{name}:x:{number}:\n")
+        self.run(["install", "-d", "-o", name, "-g", name, f"/home/{name}"])
+
+    def as_person(self, argv: Sequence[str], name: str = USER) -> list[str]:
+        """`argv` as somebody who lives here runs it."""
+        number = self._people[name]
+        rights = [f"--reuid={number}", f"--regid={number}", "--clear-groups"]
+        names = [f"HOME=/home/{name}", f"USER={name}", f"LOGNAME={name}", "LC_ALL=C.UTF-8"]
+        return ["setpriv", *rights, "env", "-C", f"/home/{name}", *names, *argv]
 
     def run(
         self,

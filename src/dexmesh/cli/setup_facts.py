@@ -185,10 +185,10 @@ def find_mailx(user: str, wanted: str | None) -> Mailx:
     mailx = find_program("mailx")
     default = Path(mailx).resolve().name if mailx else ""
     if wanted in (None, "s-nail"):
-        said = _said_by("s-nail", "-V") or (_said_by("mailx", "-V") if mailx else "")
+        said = _said_by("s-nail", "-V") or _said_by("mailx", "-V")
         found = re.search(r"s-nail v?([\w.]+)", said)
         if found or wanted:
-            is_mailx = default in ("s-nail", "mailx")
+            is_mailx = "s-nail" in _said_by("mailx", "-V")
             return Mailx(Flavour.S_NAIL, found.group(1) if found else "", path, is_mailx)
     if wanted in (None, "bsd-mailx") and (default == "bsd-mailx" or wanted):
         return Mailx(Flavour.BSD_MAILX, "", path)

@@ -1,0 +1,227 @@
+"""Stock mail programs in a machine, set up with what `dexmesh setup` prints and with nothing else."""
+
+from __future__ import annotations
+
+import email
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from email.message import Message
+
+from dexmesh.cli.lab import USER, wait_until
+from dexmesh.wire.address import format_padded, parse_address
+from tests.netns.conftest import RunningNode
+from tests.netns.terminal import Terminal
+
+MAIL_S = 12.0
+Mail = Message[str, str]
+_FROM_LINE = re.compile(r"^From \S+ .*\n", re.MULTILINE)
+
+
+@dataclass(slots=True)
+class Mailer:
+    """A machine with a node, and the people who write and read mail there."""
+
+    node: RunningNode
+
+    @property
+    def name(self) -> str:
+        """The name of the machine."""
+        return self.node.machine.name
+
+    @property
+    def literal(self) -> str:
+        """The mail domain of this node, as `ip addr` shows its address."""
+        return f"[IPv6:{self.node.address}]"
+
+    @property
+    def padded(self) -> str:
+        """The mail domain of this node, as cjdns shows its address."""
+        return f"[IPv6:{format_padded(parse_address(self.node.address))}]"
+
+    def address(self, user: str = USER) -> str:
+        """The mail address of somebody here."""
+        return f"{user}@{self.literal}"
+
+    def key_address(self, user: str = USER) -> str:
+        """The same by key name."""
+        return f"{user}@{self.node.key}"
+
+    def setup(self, program: str, *options: str, user: str = USER) -> str:
+        """What `dexmesh setup` prints for somebody here."""
+        return self.node.dexmesh("setup", program, "--user", user, *options)
+
+    def paste(self, text: str, path: str, user: str = USER) -> None:
+        """Put a text into a file of somebody here."""
+        self.node.machine.run(self.node.machine.as_person(["tee", path], user), stdin=text)
+
+    def run(
+        self,
+        *argv: str,
+        stdin: str = "",
+        user: str = USER,
+        check: bool = True,
+        env: dict[str, str] | None = None,
+    ) -> str:
+        """Run a program as somebody here; returns what it printed."""
+        machine = self.node.machine
+        done = machine.run(machine.as_person(argv, user), stdin=stdin, check=check, env=env)
+        return done.stdout + done.stderr
+
+    def terminal(self, *argv: str, user: str = USER) -> Terminal:
+        """A full-screen program of somebody here."""
+        machine = self.node.machine
+        return Terminal(machine.command(machine.as_person(argv, user)))
+
+
+class StockMailer(Mailer):
+    """OpenSMTPD is the mail server; mail is in /var/mail."""
+
+    def start(self, text: str | None = None) -> None:
+        """Start OpenSMTPD with what `dexmesh setup opensmtpd` prints, or with `text`."""
+        if text is None:
+            text = self.setup("opensmtpd", "--for", "stock")
+        machine = self.node.machine
+        config = machine.folder / "smtpd.conf"
+        config.write_text(text)
+        machine.run(["mount", "--bind", str(config), "/etc/smtpd.conf"])
+        machine.start(["/usr/sbin/smtpd", "-d"], log="smtpd.log")
+        wait_until(lambda: self.listens(), 10, f"OpenSMTPD on {self.name}")
+
+    def stop(self) -> None:
+        """End OpenSMTPD; its queue stays."""
+        machine = self.node.machine
+        machine.run(["pkill", "-x", "smtpd"], check=False)
+        wait_until(lambda: not self.listens(), 10, f"OpenSMTPD on {self.name} to end")
+        machine.run(["umount", "/etc/smtpd.conf"])
+
+    def listens(self) -> bool:
+        """Whether somebody has port 25."""
+        return ":25 " in self.node.machine.run(["ss", "-Hltn"]).stdout
+
+    def inbox(self, user: str = USER) -> list[Mail]:
+        """All mail of somebody here, oldest first."""
+        box = self.node.machine.run(["cat", f"/var/mail/{user}"], check=False).stdout
+        return [parse(text) for text in _FROM_LINE.split(box)[1:]]
+
+    def log(self) -> str:
+        """What OpenSMTPD said."""
+        return self.node.machine.log("smtpd.log")
+
+
+def parse(text: str) -> Mail:
+    """A message; addresses stay the text they are (the modern parser stumbles over literals)."""
+    return email.message_from_string(text)
+
+
+def wait_for(mailer: StockMailer, subject: str, user: str = USER, limit_s: float = MAIL_S) -> Mail:
+    """The mail with this subject, once it is there."""
+    found: list[Mail] = []
+
+    def is_there() -> bool:
+        found[:] = [mail for mail in mailer.inbox(user) if mail["Subject"] == subject]
+        return bool(found)
+
+    try:
+        wait_until(is_there, limit_s, f"{subject!r} at {mailer.name}")
+    except Exception as error:
+        raise AssertionError(f"{error}\n{mailer.log()}") from error
+    return found[0]
+
+
+# --- How people send with each program -----------------------------------------------------------------
+
+Send = Callable[[Mailer, Mailer, str, str], None]
+
+
+def send_s_nail(sender: Mailer, receiver: Mailer, subject: str, text: str) -> None:
+    """s-nail with the .mailrc of `dexmesh setup mailrc`."""
+    sender.run("s-nail", "-s", subject, receiver.address(), stdin=text)
+
+
+def send_bsd_mailx(sender: Mailer, receiver: Mailer, subject: str, text: str) -> None:
+    """bsd-mailx, which hands the mail to `sendmail -t`; only key names pass OpenSMTPD's."""
+    rc = {"MAILRC": f"/home/{USER}/.mailrc-bsd"}
+    sender.run("bsd-mailx", "-s", subject, receiver.key_address(), stdin=text, env=rc)
+
+
+def send_mutt(sender: Mailer, receiver: Mailer, subject: str, text: str) -> None:
+    """mutt in batch mode with the muttrc of `dexmesh setup mutt`."""
+    sender.run("mutt", "-s", subject, "--", receiver.address(), stdin=text)
+
+
+def send_alpine(
+    sender: Mailer, receiver: Mailer, subject: str, text: str, user: str = USER
+) -> None:
+    """alpine on its screen with the .pinerc of `dexmesh setup alpine`."""
+    with sender.terminal("alpine", receiver.address(), user=user) as screen:
+        screen.expect("Message Text")
+        screen.type(f"\t\t{subject}\t")
+        screen.expect(re.escape(subject))
+        screen.type(text.replace("\n", "\r"))
+        finish_alpine(screen)
+
+
+def finish_alpine(screen: Terminal) -> None:
+    """Send what is being written and wait until it left; the folder for copies may be made."""
+    screen.type("\x18")
+    screen.expect("Send message")
+    screen.type("y")
+    if "Create?" in screen.expect(r"Create\?|Message sent|Updating"):
+        screen.type("y")
+        screen.expect("Message sent|Updating")
+
+
+def reply_alpine(reader: Mailer, number: int, text: str) -> None:
+    """alpine on its screen: open a message of the index and answer it, without quoting."""
+    with reader.terminal("alpine", "-i", "-n", str(number)) as screen:
+        if "greeting" in screen.expect(r"Exit this greeting|\bReply\b"):  # only the first time
+            screen.type("e")
+            screen.expect(r"\bReply\b")
+        screen.type("r")
+        screen.expect("Include original message")
+        screen.type("n")
+        screen.expect("Message Text")
+        screen.type(text.replace("\n", "\r"))
+        finish_alpine(screen)
+
+
+def send_msmtp(sender: Mailer, receiver: Mailer, subject: str, text: str) -> None:
+    """msmtp, which understands literals inside of angle brackets only."""
+    mail = f"From: <{sender.address()}>\nTo: <{receiver.address()}>\nSubject: {subject}\n\n{text}"
+    options = ["--host=localhost", f"--from=<{sender.address()}>", "-t"]
+    sender.run("msmtp", "-C", "/dev/null", *options, stdin=mail)
+
+
+def send_swaks(sender: Mailer, receiver: Mailer, subject: str, text: str) -> None:
+    """swaks, the tester of mail servers."""
+    options = ["--server", "localhost", "--helo", sender.literal, "--from", sender.address()]
+    header = ["--header", f"Subject: {subject}", "--body", "-"]
+    sender.run("swaks", *options, "--to", receiver.address(), *header, stdin=text)
+
+
+def send_sendmail(sender: Mailer, receiver: Mailer, subject: str, text: str) -> None:
+    """The sendmail of OpenSMTPD: recipients as bare arguments, and -f."""
+    mail = f"From: {sender.address()}\nTo: {receiver.address()}\nSubject: {subject}\n\n{text}"
+    sender.run("/usr/sbin/sendmail", "-f", sender.address(), receiver.address(), stdin=mail)
+
+
+SENDERS: dict[str, Send] = {
+    "s-nail": send_s_nail,
+    "bsd-mailx": send_bsd_mailx,
+    "mutt": send_mutt,
+    "alpine": send_alpine,
+    "msmtp": send_msmtp,
+    "swaks": send_swaks,
+    "sendmail": send_sendmail,
+}
+
+
+# --- How people answer ---------------------------------------------------------------------------------
+
+
+def reply_s_nail(reader: Mailer, number: int, text: str, user: str = USER) -> None:
+    """s-nail in batch mode: answer a message of the mailbox."""
+    commands = f"reply {number}\n{text}\n~.\nexit\n"
+    said = reader.run("s-nail", "-#", "-f", f"/var/mail/{user}", stdin=commands, user=user)
+    assert "invalid" not in said, said
