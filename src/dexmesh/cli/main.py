@@ -11,7 +11,19 @@ import sys
 import typer
 
 from dexmesh import __version__
-from dexmesh.cli import config, demo_command, identity, node, peers, ping, setup, up
+from dexmesh.cli import (
+    config,
+    demo_command,
+    identity,
+    mail,
+    node,
+    peers,
+    ping,
+    setup,
+    up,
+)
+from dexmesh.cli import mail_service as mail_service  # commands of mail.app
+from dexmesh.cli import mail_users as mail_users
 from dexmesh.cli.output import example, print_json, reports_errors
 from dexmesh.cli.places import JsonOption
 
@@ -37,6 +49,7 @@ app.command("demo", epilog=example("dexmesh demo --stay"))(demo_command.demo)
 app.add_typer(peers.app, name="peer")
 app.add_typer(identity.keys_app, name="keys")
 app.add_typer(config.app, name="config")
+app.add_typer(mail.app, name="mail")
 app.add_typer(setup.app, name="setup")
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from dexmesh.apps.base.account import Account
+from dexmesh.apps.base.account import Account, account_of, become
 from dexmesh.apps.base.home import Home
 from dexmesh.errors import HostError, PermissionNeededError
 
@@ -43,6 +43,16 @@ def owner_of(home: Home) -> int:
     except OSError as error:
         hint = "`dexmesh mail on` makes it, --home names another folder"
         raise HostError(f"{home.path}: {error.strerror}", hint) from None
+
+
+def act_as_owner(home: Home) -> None:
+    """Become the owner of the home for the rest of this program, so that what it writes is the owner's.
+
+    Root calls it before it writes there; nobody else can or need. Raises HostError, as `owner_of`.
+    """
+    owner = owner_of(home)
+    if os.geteuid() == 0 and owner != 0:
+        become(account_of(owner))
 
 
 def _make(path: Path, mode: int, account: Account) -> int | None:

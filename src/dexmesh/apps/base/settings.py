@@ -101,6 +101,11 @@ def is_user_name(text: str) -> bool:
     return _USER_NAME.fullmatch(text) is not None
 
 
+def has_mbox(mail: MailSettings) -> bool:
+    """Whether somebody's mail is appended to a file elsewhere."""
+    return any(user.mbox is not None for user in mail.users)
+
+
 def load_settings(home: Home) -> AppSettings:
     """What apps.toml says. Raises ConfigError (file, line, hint) if it is missing or wrong."""
     path = home.settings_file

@@ -30,6 +30,7 @@ FIRST_PAUSE_S = 0.5
 LONGEST_PAUSE_S = 30.0
 GRACE_S = 20.0  # ours: what a worker gets to end in order
 
+REOPEN = 77  # exit code of a worker: other sockets or rights are wanted; `supervise` returns it
 DONE = 76  # exit code of a worker: there is nothing to do any more (switched off)
 AGAIN = 75  # exit code of a worker: fork me anew at once (settings changed)
 HOPELESS = 78  # exit code of a worker: trying again cannot help (settings, rights)
@@ -73,8 +74,15 @@ class Pauses:
 
 
 def supervise(work: Work, options: Options) -> int:
-    """Run workers until SIGTERM, SIGINT, SIGHUP, or the end of the lifeline; the exit code."""
-    return _Supervisor(work, options).run()
+    """Run workers until SIGTERM, SIGINT, SIGHUP, or the end of the lifeline; the exit code.
+
+    Returns REOPEN when the caller shall open other sockets and call again.
+    """
+    supervisor = _Supervisor(work, options)
+    try:
+        return supervisor.run()
+    finally:
+        supervisor.close()
 
 
 class _Supervisor:
@@ -97,8 +105,8 @@ class _Supervisor:
         while True:
             began = time.monotonic()
             code = self._one_worker()
-            if code == DONE or self._asked is not None:
-                return 0 if code in {0, AGAIN, DONE} else 1
+            if self._asked is not None or code in {DONE, REOPEN}:
+                return self._last_word(code)
             if code == HOPELESS and not self._was_ready:
                 return HOPELESS
             if code == AGAIN:
@@ -109,6 +117,16 @@ class _Supervisor:
             self._wait(time.monotonic() + pause_s)
             if self._asked is not None:
                 return 0
+
+    def close(self) -> None:
+        signal.set_wakeup_fd(-1)
+        os.close(self._wake)
+        os.close(self._poke)
+
+    def _last_word(self, code: int) -> int:
+        if code == REOPEN and self._asked is None:
+            return REOPEN
+        return 0 if code in {0, AGAIN, DONE, REOPEN} else 1
 
     def _ask(self, number: int, _frame: object) -> None:
         self._asked = signal.Signals(number)

@@ -1,0 +1,98 @@
+"""Run the parts of a service in one event loop: opened in order, closed in reverse, kept alive between.
+
+Place     service.py -> here
+Spec      shared house style, "Errors and drops" (the last-resort handler)
+Keeps     a task that fails is logged and begun again after a pause; a part that hangs while closing is
+          left behind; what ends the process comes as an exit code, not as an exception
+Not here  which parts there are (service.py); restarting the process (base/supervisor.py)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import signal
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+RETRY_S = 5.0  # ours: pause before a failed task begins again
+CLOSE_S = 10.0  # ours: for one part
+LAST_S = 18.0  # ours: for all; the supervisor waits a little longer
+
+log = logging.getLogger(__name__)
+
+
+class Running:
+    """What is open and what runs, for one loop."""
+
+    def __init__(self) -> None:
+        self._parts = contextlib.AsyncExitStack()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._end = asyncio.Event()
+        self._code = 0
+
+    def opened(self, name: str, close: Callable[[], Awaitable[object]]) -> None:
+        """Remember how to close a part; parts are closed in reverse order."""
+        self._parts.push_async_callback(_close_in_time, name, close)
+
+    def keep(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Run this until the end; begin it again when it fails."""
+        task = asyncio.create_task(_keep(name, work), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def end(self, code: int) -> None:
+        """Stop everything; `wait` returns this code. The first one counts."""
+        if not self._end.is_set():
+            self._code = code
+            self._end.set()
+            signal.setitimer(signal.ITIMER_REAL, LAST_S)  # SIGALRM ends what does not end
+
+    def watch_signals(self) -> None:
+        """End with code 0 on SIGTERM, SIGINT and SIGHUP; say what the loop complains about."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if signal.getsignal(number) is not signal.SIG_IGN:
+                loop.add_signal_handler(number, self.end, 0)
+        loop.set_exception_handler(_complain)
+
+    async def wait(self) -> int:
+        """Until the end; the exit code."""
+        await self._end.wait()
+        return self._code
+
+    async def close(self) -> None:
+        """End the tasks, then close the parts."""
+        for task in tuple(self._tasks):
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_S)
+        await self._parts.aclose()
+
+
+async def _keep(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        try:
+            await work()
+            log.error("a part of the service ended by itself", extra={"part": name})
+        except Exception:  # the last resort: the others go on
+            log.exception("a part of the service failed", extra={"part": name})
+        await asyncio.sleep(RETRY_S)
+
+
+async def _close_in_time(name: str, close: Callable[[], Awaitable[object]]) -> None:
+    try:
+        async with asyncio.timeout(CLOSE_S):
+            await close()
+    except Exception:  # the last resort: the others are closed, too
+        log.exception("a part of the service did not close", extra={"part": name})
+
+
+def _complain(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    error = context.get("exception")
+    log.error(
+        "the event loop complains",
+        extra={"what": str(context.get("message", ""))},
+        exc_info=error if isinstance(error, BaseException) else None,
+    )

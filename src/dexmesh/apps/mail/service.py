@@ -1,0 +1,185 @@
+"""Be the mail service: wire store, queue, servers, names and control on one page.
+
+Place     base/supervisor.py's worker calls run(); everything else of the mail is called from here
+Spec      docs/apps/mail.md §4 (the picture); docs/decisions on the one process of the apps
+Keeps     opened in order, closed in reverse; a part that people can do without (IMAP, names) does not
+          take the others with it; contents and contacts' addresses never reach the log
+Not here  binding sockets and restarting (base/); how parts are kept alive (running.py)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from dexmesh.admin.login import AdminLogin
+from dexmesh.apps.base.control import Caller, ControlServer, Users
+from dexmesh.apps.base.home import Home
+from dexmesh.apps.base.me import Me
+from dexmesh.apps.base.settings import AppSettings, has_mbox, load_settings
+from dexmesh.apps.base.sockets import Listening, Purpose, wishes
+from dexmesh.apps.base.supervisor import AGAIN, DONE, REOPEN
+from dexmesh.apps.contacts.book import AddressBook
+from dexmesh.apps.mail import reach_calls
+from dexmesh.apps.mail.queue.mailqueue import MailQueue
+from dexmesh.apps.mail.reach import ReachChecker
+from dexmesh.apps.mail.receiver import MailReceiver
+from dexmesh.apps.mail.running import Running
+from dexmesh.apps.mail.spool import Spool
+from dexmesh.apps.mail.store import MailStore
+from dexmesh.apps.names.server import NamesServer
+from dexmesh.errors import PermissionNeededError
+from dexmesh.wire.address import Address
+
+THREADS = 4  # ours: they wait for the disk, not for each other
+RENEW_S = 0.05  # ours: for the reply to whoever asked for it
+
+log = logging.getLogger(__name__)
+
+
+def run(
+    home: Home,
+    opened_for: AppSettings,
+    listening: Listening,
+    login: AdminLogin | None,
+    is_ready: Callable[[], None],
+) -> int:
+    """Serve until told to end; an exit code the supervisor understands.
+
+    `opened_for` are the settings the sockets and rights of this process were chosen by.
+    """
+    settings = load_settings(home)
+    if not settings.mail.is_on:
+        return DONE
+    if _needs(settings) != _needs(opened_for):
+        return REOPEN
+    _quiet_libraries()
+    return asyncio.run(_serve(Service(home, settings, listening, login), is_ready))
+
+
+def _needs(settings: AppSettings) -> tuple[object, ...]:
+    """What only the supervisor can give: sockets, account, groups."""
+    sockets = tuple(wishes(Me.of(settings.key), settings))
+    return sockets, settings.mail.account, has_mbox(settings.mail)
+
+
+def _quiet_libraries() -> None:
+    """They log what clients say, addresses included; what matters, our own modules say."""
+    for name in ("mail.log", "mail.error", "mail.debug", "pymap", "aiosmtplib"):
+        library = logging.getLogger(name)
+        library.handlers[:] = [logging.NullHandler()]
+        library.propagate = False
+
+
+async def _serve(service: Service, is_ready: Callable[[], None]) -> int:
+    running = service.running
+    running.watch_signals()
+    try:
+        await service.start()
+        is_ready()
+        log.info("mail is served", extra={"users": len(service.settings.mail.users)})
+        return await running.wait()
+    finally:
+        await running.close()
+        log.info("mail is served no more")
+
+
+class Service:
+    """Everything of one worker."""
+
+    def __init__(
+        self, home: Home, settings: AppSettings, listening: Listening, login: AdminLogin | None
+    ) -> None:
+        self.settings = settings
+        self.running = Running()
+        self._home = home
+        self._listening = listening
+        self._began = time.monotonic()
+        self._executor = ThreadPoolExecutor(THREADS, "disk")
+        mail = settings.mail
+        self.me = me = Me.of(settings.key)
+        self.book = AddressBook(home.contacts)
+        self.store = MailStore(home, mail, self._executor)
+        self.queue = MailQueue(home, self._executor)
+        self.spool = Spool(home.mail / "spool", self._executor)
+        self.reach = ReachChecker(me, source=me.address, own_port=mail.receive_port)
+        self.receiver = MailReceiver(me, mail, self.store, self.book, self, self.spool)
+        self.names = NamesServer(me, self.book)
+        self.control = ControlServer(Users(mail, os.geteuid()))
+
+    # --- Start --------------------------------------------------------------------------------------
+
+    async def start(self) -> None:
+        """Open the disk, then the doors."""
+        await self._open_disk()
+        await self._open_doors()
+        await self._open_control()
+
+    async def _open_disk(self) -> None:
+        self.running.opened("threads", self._close_threads)
+        await self.store.open()
+        self.running.opened("store", self.store.close)
+        await self.spool.open()
+        await self.queue.open()
+        self.running.opened("queue", self.queue.close)
+
+    async def _open_doors(self) -> None:
+        self.running.opened("reach", self.reach.close)
+        self.running.opened("receiver", self.receiver.close)
+        for listening in self._listening.of(Purpose.RECEIVE):
+            await self.receiver.serve(listening)
+        udp = self._listening.of(Purpose.NAMES, is_tcp=False)
+        tcp = self._listening.of(Purpose.NAMES)
+        if udp and tcp:
+            self.running.opened("names", self.names.close)
+            await self.names.serve(udp[0], tcp[0])
+
+    async def _open_control(self) -> None:
+        reach_calls.register(self.control, self.reach, self.book)
+        self.control.register("service.status", self._status)
+        self.control.register("service.renew", self._renew)
+        await self.control.start(self._home.control_socket)
+        self.running.opened("control", self.control.close)
+
+    async def _close_threads(self) -> None:
+        await asyncio.to_thread(self._executor.shutdown)
+
+    # --- Between the parts --------------------------------------------------------------------------
+
+    def heard(self, address: Address) -> None:
+        """The mail server of another node connected to ours."""
+        self.reach.heard(address)
+
+    # --- Asked from outside -------------------------------------------------------------------------
+
+    async def _status(self, _caller: Caller, _arguments: dict[str, Any]) -> dict[str, Any]:
+        mails, size = self.queue.totals()
+        return {
+            "address": self.me.literal,
+            "key_name": self.me.key_name,
+            "uptime_s": round(time.monotonic() - self._began, 1),
+            "users": [user.name for user in self.settings.mail.users],
+            "listening": [
+                {"where": one.wish.where, "purpose": one.wish.purpose.value}
+                for one in self._listening.opened
+            ],
+            "warnings": list(self._listening.warnings),
+            "waiting": {"mails": mails, "bytes": size},
+            "counters": {
+                "received": self.receiver.counters.snapshot(),
+                "stored": self.store.status(),
+                "names": self.names.counts,
+            },
+        }
+
+    async def _renew(self, caller: Caller, _arguments: dict[str, Any]) -> dict[str, Any]:
+        """The settings changed: this worker ends in order, and a new one reads them."""
+        if caller.uid not in (0, os.geteuid()):
+            raise PermissionNeededError("only the owner of the service may do that", "use sudo")
+        asyncio.get_running_loop().call_later(RENEW_S, self.running.end, AGAIN)
+        return {}
