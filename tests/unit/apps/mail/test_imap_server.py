@@ -40,9 +40,9 @@ def test_a_session_as_thunderbird_holds_it(world: ImapWorld) -> None:
     for name, attribute in (("Sent", "Sent"), ("Drafts", "Drafts"), ("Trash", "Trash")):
         assert re.search(rb"\\%b\b.* %b" % (attribute.encode(), name.encode()), listed)
     subscribed = b"\n".join(ok(imap.lsub()))
-    for name in (b"INBOX", b"Requests", b"Sent", b"Drafts", b"Trash"):
-        assert name in listed
-        assert name in subscribed
+    for shown in (b"INBOX", b"Requests", b"Sent", b"Drafts", b"Trash"):
+        assert shown in listed
+        assert shown in subscribed
     assert ok(imap.select("INBOX")) == [b"1"]
     answer = ok(imap.uid("FETCH", "1:*", "(FLAGS)"))
     assert answer == [b"1 (FLAGS (\\Recent) UID 1)"] or b"UID 1" in answer[0]
@@ -181,7 +181,7 @@ def test_nobody_gets_in_with_a_wrong_password_or_sees_others_mail(world: ImapWor
             imap.login(user, password)
     with pytest.raises(imaplib.IMAP4.error):
         imap.authenticate("PLAIN", lambda _: b"alice\0bob\0" + PASSWORD.encode())
-    ok(imap.authenticate("PLAIN", lambda _: b"\0bob\0" + PASSWORD.encode()))
+    imap.authenticate("PLAIN", lambda _: b"\0bob\0" + PASSWORD.encode())
     assert ok(imap.select()) == [b"0"]
 
 

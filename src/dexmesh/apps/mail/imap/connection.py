@@ -32,10 +32,11 @@ from pymap.parsing.response import (
 )
 from pymap.selected import SelectedMailbox
 
-from dexmesh.apps.mail.imap.backend import Login, Message
+from dexmesh.apps.mail.imap.backend import Message
 from dexmesh.apps.mail.imap.config import Config
 from dexmesh.apps.mail.imap.content import Contents
 from dexmesh.apps.mail.imap.fetch import FetchLines, Piece
+from dexmesh.apps.mail.imap.sessions import Login
 from dexmesh.errors import DexmeshError
 
 LINE_BYTES = 256 << 10  # ours: of a command without its literals

@@ -24,7 +24,7 @@ from typing import Protocol
 from proxyprotocol.sock import SocketInfoLocal
 from pymap.context import connection_exit, socket_info
 
-from dexmesh.apps.mail.imap.backend import CheckPassword, CheckRoom, Login
+from dexmesh.apps.mail.imap.backend import CheckRoom
 from dexmesh.apps.mail.imap.boxes import Boxes
 from dexmesh.apps.mail.imap.config import Config
 from dexmesh.apps.mail.imap.connection import (
@@ -35,6 +35,7 @@ from dexmesh.apps.mail.imap.connection import (
     State,
 )
 from dexmesh.apps.mail.imap.content import Contents
+from dexmesh.apps.mail.imap.sessions import CheckPassword, Login
 
 MAX_CLIENTS = 100  # ours: mail programs open five each
 GOODBYE_S = 2.0  # ours: for clients to end when the server does
