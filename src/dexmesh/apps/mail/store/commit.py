@@ -162,10 +162,17 @@ class Committer:
         return outcomes, staged
 
     def _take_back(self, ids: Collection[DeliveryId], error: OSError | sqlite3.Error) -> None:
+        """Nothing was decided, it seems."""
         if isinstance(error, sqlite3.Error) and not wrote_nothing(error):
             self.undo(ids)
-        else:
-            self._unstage(ids)
+            return
+        try:
+            decided = self._journal.find(ids)
+        except DiskError:
+            self._is_unsure = True
+            return
+        self._unstage(one for one in ids if one not in decided)
+        self._is_unsure = self._is_unsure or bool(decided)
 
     def _unstage(self, ids: Iterable[DeliveryId]) -> None:
         for one in ids:
@@ -196,7 +203,8 @@ class Committer:
                 placed[number] = row
             except OSError as error:
                 outcomes[number] = disk_trouble(error)
-                self.undo([row.id])
+                if self.staged(row.id).exists():  # if not, it was renamed in spite of the error
+                    self.undo([row.id])
         outcomes |= self._make_sure(placed, is_duplicate=is_duplicate)
         self._unstage(copied)
         return outcomes
