@@ -93,7 +93,10 @@ class Committer:
             rest = [number for number in range(len(jobs)) if number not in fresh]
             again = self.commit([jobs[number] for number in rest], used, busy)
             outcomes |= dict(zip(rest, again, strict=True))
-        return [outcomes[number] for number in range(len(jobs))]
+        answers = [outcomes[number] for number in range(len(jobs))]
+        if all(isinstance(answer, MailError) for answer in answers):
+            self._journal.close()  # so that a broken disk can be unmounted, and mounted anew
+        return answers
 
     def recover(self, busy: Collection[DeliveryId] = ()) -> list[Row]:
         """Finish what a crash or a full disk interrupted; the rows whose mbox has to be looked at.

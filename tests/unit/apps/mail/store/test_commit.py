@@ -15,6 +15,7 @@ from dexmesh.apps.mail.store import DeliveryResult, Folder
 from dexmesh.apps.mail.store import commit as commit_module
 from dexmesh.apps.mail.store.commit import Committer, Outcome
 from dexmesh.apps.mail.store.journal import Journal
+from dexmesh.apps.mail.store.maildir import sync_directory
 from dexmesh.errors import MailError
 from tests.unit.apps.mail.store.world import World, job, message
 
@@ -40,9 +41,7 @@ class Steps:
         self._is_after = False
         for name in ("link", "rename", "unlink"):
             patch.setattr(os, name, self._wrapped(getattr(os, name)))
-        patch.setattr(
-            commit_module, "sync_directory", self._wrapped(commit_module.sync_directory)
-        )
+        patch.setattr(commit_module, "sync_directory", self._wrapped(commit_module.sync_directory))
         patch.setattr(Path, "unlink", self._wrapped(Path.unlink))
         for name in ("add", "find", "forget"):
             patch.setattr(Journal, name, self._wrapped(getattr(Journal, name)))

@@ -40,9 +40,7 @@ async def open_and_close(scene: Scene) -> None:
 def subjects(scene: Scene) -> list[str]:
     """The subject of every message, each of which must be whole."""
     box = scene.box()
-    texts = [
-        Path(entry.path).read_text() for name in box.folders() for entry in box.entries(name)
-    ]
+    texts = [Path(entry.path).read_text() for name in box.folders() for entry in box.entries(name)]
     for text in scene.mbox.read_text().split("From a@b ")[1:]:
         texts.append(text.partition("\n")[2].partition("\n")[2].removesuffix("\n"))
     found = [text.split("\n")[1].removeprefix("Subject: ") for text in texts]
