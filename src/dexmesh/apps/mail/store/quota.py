@@ -9,6 +9,7 @@ Not here  counting files (maildir.py), space on the disk (troubles.py)
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping
 
 from dexmesh.apps.mail.store.troubles import no_room
@@ -24,6 +25,7 @@ class Quota:
         self._total_limit = total_limit
         self._limits = dict(limits)
         self._used = dict.fromkeys(limits, 0)
+        self._coming: Counter[str] = Counter()  # taken, and not yet sure to be in a file
         self._counted: dict[str, float] = {}
 
     def learn(self, used: Mapping[str, int]) -> None:
@@ -59,9 +61,19 @@ class Quota:
         if self._total_limit and self.total + size > self._total_limit:
             raise no_room("the mail store is full, try again later")
         self._used[user] = self._used.get(user, 0) + size
+        self._coming[user] += size
+
+    def keep(self, user: str, size: int) -> None:
+        """What was taken is in a file now."""
+        self._coming[user] -= size
 
     def give_back(self, user: str, size: int) -> None:
-        """`size` bytes less."""
+        """What was taken will be in no file."""
+        self._coming[user] -= size
+        self.remove(user, size)
+
+    def remove(self, user: str, size: int) -> None:
+        """A file of `size` bytes is gone."""
         self._used[user] = max(0, self._used.get(user, 0) - size)
 
     def to_count(self, user: str, now: float) -> tuple[str, ...]:
@@ -73,8 +85,12 @@ class Quota:
             one for one in candidates if now - self._counted.get(one, -RECOUNT_S) >= RECOUNT_S
         )
 
-    def counted(self, user: str, before: int, found: int, now: float) -> None:
-        """Counting found that much; `before`: what we believed when it began."""
-        meanwhile = self._used.get(user, 0) - before
-        self._used[user] = max(0, found + max(0, meanwhile))
+    def settled(self, user: str) -> int:
+        """What is in files for sure: to be asked before counting, and handed to `counted`."""
+        return self._used.get(user, 0) - self._coming[user]
+
+    def counted(self, user: str, settled: int, found: int, now: float) -> None:
+        """Counting found that much. What came meanwhile may count twice, until the next time."""
+        meanwhile = self._used.get(user, 0) - settled
+        self._used[user] = found + max(0, meanwhile)
         self._counted[user] = now

@@ -135,7 +135,7 @@ class Reader:
             return size
 
         size = await self._run(lambda: _with(box, folder, key, remove))
-        self._quota.give_back(user, size)
+        self._quota.remove(user, size)
 
     async def save(
         self, user: str, folder: str, message: bytes, *, flags: str = "S", wire_size: int = 0
@@ -152,6 +152,7 @@ class Reader:
         except BaseException:
             self._quota.give_back(user, len(message))
             raise
+        self._quota.keep(user, len(message))
         return key
 
     async def from_node(self, user: str, folder: str, remote: Address) -> tuple[str, ...]:

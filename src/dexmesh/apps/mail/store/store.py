@@ -16,11 +16,11 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Executor
 from dataclasses import replace
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from dexmesh.apps.base.home import Home
 from dexmesh.apps.base.settings import MailSettings, UserSettings
@@ -72,7 +72,7 @@ class MailStore:
         self._running: dict[DeliveryId, asyncio.Task[DeliveryResult]] = {}
         self._mbox_locks: dict[str, asyncio.Lock] = {}
         self._count_lock = asyncio.Lock()
-        self._count_task: asyncio.Task[None] | None = None
+        self._counting: set[asyncio.Task[None]] = set()
         self._is_loaded = False
         self._watchers: list[Watcher] = []
         self.counts: Counter[str] = Counter()
@@ -86,14 +86,13 @@ class MailStore:
             await self._load()
         except MailError as error:
             _log.error("the mail store cannot be written yet: reason=%s", error.public_text)
-        self._count_task = asyncio.create_task(self._count_all(), name="mail-quota")
+        self._later(self._count_all())
 
     async def close(self) -> None:
         """Finish the deliveries that were begun, and let go of the files."""
-        if self._count_task is not None:
-            self._count_task.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._count_task
+        for task in self._counting:
+            task.cancel()
+        await asyncio.gather(*self._counting, return_exceptions=True)
         while self._running:
             await asyncio.wait(list(self._running.values()))
         await self._writer.call(self._journal.close)
@@ -172,8 +171,8 @@ class MailStore:
         except BaseException:
             self._quota.give_back(user.name, mail.size)
             raise
-        if result.is_duplicate:
-            self._quota.give_back(user.name, mail.size)
+        settle = self._quota.give_back if result.is_duplicate else self._quota.keep
+        settle(user.name, mail.size)
         return result
 
     async def _commit(self, job: Job) -> DeliveryResult:
@@ -259,13 +258,20 @@ class MailStore:
 
     def require_room(self, user: str, size: int) -> None:
         """Raises MailError 452 when a mail of this size would not fit: for MAIL FROM with SIZE."""
-        if not self._quota.has_room(self._user(user).name, size):
-            self._quota.take(user, size)
-            self._quota.give_back(user, size)
+        name = self._user(user).name
+        if not self._quota.has_room(name, size):
+            self._later(self._recount(name))  # the numbers may be too high: next time they are not
+            self._quota.take(name, size)
+            self._quota.give_back(name, size)
 
     def usage(self) -> tuple[Usage, ...]:
         """How much of his quota each user has taken."""
         return self._quota.usage()
+
+    def _later(self, counting: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(counting, name="mail-quota")
+        self._counting.add(task)
+        task.add_done_callback(self._counting.discard)
 
     async def _recount(self, user: str) -> None:
         """Other programs remove mail without telling us: count before anybody is refused."""
@@ -282,7 +288,7 @@ class MailStore:
             await self._writer.call(lambda: self._journal.set_used(used))
 
     async def _count(self, name: str) -> None:
-        before = self._quota.used([name])[name]
+        settled = self._quota.settled(name)
         user, box = self._users[name], self._box(name)
 
         def count() -> int:
@@ -295,7 +301,7 @@ class MailStore:
         except OSError as error:
             disk_trouble(error)  # logged; the old number stands
             return
-        self._quota.counted(name, before, found, asyncio.get_running_loop().time())
+        self._quota.counted(name, settled, found, asyncio.get_running_loop().time())
 
     # Strangers and blocked nodes
 

@@ -41,7 +41,7 @@ class Steps:
         self._is_after = False
         for name in ("link", "rename", "unlink"):
             patch.setattr(os, name, self._wrapped(getattr(os, name)))
-        patch.setattr(commit_module, "sync_directory", self._wrapped(commit_module.sync_directory))
+        patch.setattr(commit_module, "sync_directory", self._wrapped(sync_directory))
         patch.setattr(Path, "unlink", self._wrapped(Path.unlink))
         for name in ("add", "find", "forget"):
             patch.setattr(Journal, name, self._wrapped(getattr(Journal, name)))

@@ -156,8 +156,7 @@ def test_wrong_numbers_are_put_right_after_a_start(world: World) -> None:
     journal.close()
 
     async def work(store: MailStore) -> int:
-        assert store._count_task is not None
-        await store._count_task
+        await asyncio.gather(*store._counting)
         return store.usage()[0].used
 
     assert world.run(work) == len(message())
