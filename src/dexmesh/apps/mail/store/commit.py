@@ -33,6 +33,7 @@ from dexmesh.apps.mail.store.values import DeliveryResult, ReceivedMail
 from dexmesh.errors import MailError
 from dexmesh.values import dataclass
 
+DRAFT = ".lf"  # ending of a file in staging/ that is not staged yet
 _CANNOT_LINK = frozenset({errno.EXDEV, errno.EPERM, errno.EMLINK, errno.EOPNOTSUPP})
 
 
@@ -112,6 +113,11 @@ class Committer:
         outcomes = self._again(dict(enumerate(known.values())))
         self._is_unsure = any(isinstance(one, MailError) for one in outcomes.values())
         return [one for one in outcomes.values() if isinstance(one, Row)]
+
+    def remove_drafts(self) -> None:
+        """What earlier lives left beside the staged files; not to be called while mails come in."""
+        for draft in self._staging.glob(f"*{DRAFT}"):
+            draft.unlink(missing_ok=True)
 
     def undo(self, ids: Collection[DeliveryId]) -> None:
         """These were decided, but cannot be placed: their senders are told to try again."""

@@ -19,15 +19,15 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Coroutine
 from concurrent.futures import Executor
 from dataclasses import replace
-from pathlib import Path
 from typing import Any, TypeVar
 
 from dexmesh.apps.base.home import Home
 from dexmesh.apps.base.settings import MailSettings, UserSettings
-from dexmesh.apps.mail.store.commit import Committer, Job
+from dexmesh.apps.mail.store.appending import Appender
+from dexmesh.apps.mail.store.commit import DRAFT, Committer, Job
 from dexmesh.apps.mail.store.journal import DeliveryId, Journal, Row, delivery_id
+from dexmesh.apps.mail.store.line_ends import remove_draft, write_with_lf
 from dexmesh.apps.mail.store.maildir import Maildir
-from dexmesh.apps.mail.store.mbox import LockedMbox, busy_mbox, lock_mbox
 from dexmesh.apps.mail.store.quota import Quota
 from dexmesh.apps.mail.store.reader import Reader
 from dexmesh.apps.mail.store.strangers import Strangers
@@ -36,10 +36,6 @@ from dexmesh.apps.mail.store.values import DeliveryResult, Folder, ReceivedMail,
 from dexmesh.apps.mail.store.writer import Writer
 from dexmesh.errors import MailError
 from dexmesh.wire.address import Address
-
-MBOX_WAIT_S = 30.0  # ours: for the lock of an mbox
-MBOX_RETRY_S = 0.1  # ours
-RECOVERY_WAIT_S = 5.0  # ours: for that lock, at start
 
 Watcher = Callable[[str, str], None]
 """Hears of a delivery: user, folder."""
@@ -69,8 +65,9 @@ class MailStore:
         self._committer = Committer(self._journal, home.mail / "staging", self._box, clock)
         self._writer = Writer(self._committer, self._quota.used)
         self._strangers = Strangers(self._journal, self._writer)
+        self._appender = Appender(self._committer, self._writer, executor)
         self._running: dict[DeliveryId, asyncio.Task[DeliveryResult]] = {}
-        self._mbox_locks: dict[str, asyncio.Lock] = {}
+        self._load_lock = asyncio.Lock()
         self._count_lock = asyncio.Lock()
         self._counting: set[asyncio.Task[None]] = set()
         self._is_loaded = False
@@ -83,7 +80,7 @@ class MailStore:
     async def open(self) -> None:
         """Finish what a crash interrupted. A disk that cannot be written now is tried again later."""
         try:
-            await self._load()
+            await self._require_loaded()
         except MailError as error:
             _log.error("the mail store cannot be written yet: reason=%s", error.public_text)
         self._later(self._count_all())
@@ -98,6 +95,11 @@ class MailStore:
         await self._writer.call(self._journal.close)
         await self._writer.close()
 
+    async def _require_loaded(self) -> None:
+        async with self._load_lock:
+            if not self._is_loaded:
+                await self._load()
+
     async def _load(self) -> None:
         try:
             rows = await self._writer.call(self._load_in_thread)
@@ -106,7 +108,7 @@ class MailStore:
         self._is_loaded = True
         for row in rows:
             with contextlib.suppress(MailError):  # it stays staged: a re-send, or the next start
-                await self._finish_mbox(row)
+                await self._finish_append(row)
 
     def _load_in_thread(self) -> list[Row]:
         self._home.mail.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -114,6 +116,7 @@ class MailStore:
             self._box(name).make()
         self._quota.learn(self._journal.used())
         self._strangers.load()
+        self._committer.remove_drafts()
         return self._committer.recover(frozenset(self._writer.appending))
 
     # Deliver
@@ -142,9 +145,9 @@ class MailStore:
         try:
             user = self._user(mail.user)
             self._box(user.name).target(mail.folder, "")  # a folder that can be none stops here
-            if not self._is_loaded:
-                await self._load()
-            result = await self._within_quota(one, mail, user)
+            await self._require_loaded()
+            async with self._stored_form(one, mail) as stored:
+                result = await self._within_quota(one, stored, user)
         except MailError as error:
             self.counts[f"refused: {error.public_text}"] += 1
             await self._uncount(mail)
@@ -157,6 +160,25 @@ class MailStore:
             self._tell(mail.user, result.folder)
         return result
 
+    @contextlib.asynccontextmanager
+    async def _stored_form(
+        self, one: DeliveryId, mail: ReceivedMail
+    ) -> AsyncIterator[ReceivedMail]:
+        """The mail with LF line ends. Raises MailError 452."""
+        draft = self._committer.staged(one).with_suffix(DRAFT)
+        try:
+            size = await self._run(lambda: write_with_lf(mail.spool, draft))
+        except OSError as error:
+            raise disk_trouble(error) from error
+        if size is None:
+            yield mail
+            return
+        try:
+            wire_size = mail.wire_size or mail.size
+            yield replace(mail, spool=draft, size=size, wire_size=wire_size)
+        finally:
+            await self._run(lambda: remove_draft(draft))
+
     async def _within_quota(
         self, one: DeliveryId, mail: ReceivedMail, user: UserSettings
     ) -> DeliveryResult:
@@ -165,7 +187,7 @@ class MailStore:
         self._quota.take(user.name, mail.size)
         try:
             if user.mbox is not None and mail.folder == Folder.INBOX:
-                result = await self._append(one, mail, user.mbox)
+                result = await self._appender.append(one, mail, user.mbox)
             else:
                 result = await self._commit(Job(one, mail))
         except BaseException:
@@ -180,79 +202,22 @@ class MailStore:
         if isinstance(outcome, MailError):
             raise outcome
         if isinstance(outcome, Row):  # an mbox row from before the user had a Maildir
-            await self._finish_mbox(outcome)
+            await self._finish_append(outcome)
             return DeliveryResult(True, outcome.key, outcome.folder)
         return outcome
+
+    async def _finish_append(self, row: Row) -> None:
+        """A crash came between the decision and the end of an append to an mbox."""
+        user = self._users.get(row.user)
+        if user is None or user.mbox is None:
+            _log.warning("an interrupted delivery waits for the mbox of a user who has none now")
+        else:
+            await self._appender.finish(row, user.mbox)
 
     async def _uncount(self, mail: ReceivedMail) -> None:
         if mail.folder == Folder.REQUESTS and mail.remote is not None:
             pair = (mail.remote, mail.user)
             await self._strangers.give_back(pair, mail.size, self._clock())
-
-    # Deliver into an mbox
-
-    async def _append(self, one: DeliveryId, mail: ReceivedMail, path: Path) -> DeliveryResult:
-        async with self._locked(path, MBOX_WAIT_S) as mbox:
-            self._writer.appending.add(one)
-            try:
-                outcome = await self._writer.commit(Job(one, mail, mbox.size))
-                if isinstance(outcome, MailError):
-                    raise outcome
-                if isinstance(outcome, DeliveryResult):
-                    return outcome
-                await self._append_row(mbox, outcome)
-            finally:
-                self._writer.appending.discard(one)
-        return DeliveryResult(False, outcome.key, outcome.folder)
-
-    async def _append_row(self, mbox: LockedMbox, row: Row) -> None:
-        staged = self._committer.staged(row.id)
-        try:
-            await self._run(lambda: mbox.append(row, staged))
-            await self._run(lambda: self._committer.finish(row.id))
-        except OSError as error:
-            await self._writer.call(lambda: self._committer.undo([row.id]))
-            raise disk_trouble(error) from error
-
-    async def _finish_mbox(self, row: Row) -> None:
-        """A crash came between the decision and the end of an append."""
-        user = self._users.get(row.user)
-        if user is None or user.mbox is None:
-            _log.warning("an interrupted delivery waits for the mbox of a user who has none now")
-            return
-        async with self._locked(user.mbox, RECOVERY_WAIT_S) as mbox:
-            await self._append_row(mbox, row)
-
-    @contextlib.asynccontextmanager
-    async def _locked(self, path: Path, wait_s: float) -> AsyncIterator[LockedMbox]:
-        """The mbox, ours alone. Raises MailError 452 when somebody holds it for longer."""
-        lock = self._mbox_locks.setdefault(str(path), asyncio.Lock())
-        try:
-            async with asyncio.timeout(wait_s):
-                await lock.acquire()
-        except TimeoutError:
-            raise busy_mbox(path) from None
-        try:
-            mbox = await self._lock(path, wait_s)
-            try:
-                yield mbox
-            finally:
-                await self._run(mbox.close)
-        finally:
-            lock.release()
-
-    async def _lock(self, path: Path, wait_s: float) -> LockedMbox:
-        deadline = asyncio.get_running_loop().time() + wait_s
-        while True:
-            try:
-                mbox = await self._run(lambda: lock_mbox(path))
-            except OSError as error:
-                raise disk_trouble(error) from error
-            if mbox is not None:
-                return mbox
-            if asyncio.get_running_loop().time() > deadline:
-                raise busy_mbox(path)
-            await asyncio.sleep(MBOX_RETRY_S)
 
     # Quota
 

@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from dexmesh.apps.base.settings import UserSettings
-from dexmesh.apps.mail.store import Folder, MailStore
-from dexmesh.apps.mail.store import store as store_module
+from dexmesh.apps.mail.store import Folder, MailStore, appending
 from dexmesh.apps.mail.store.journal import Journal
 from dexmesh.errors import MailError
 from dexmesh.wire.address import Address
@@ -87,6 +86,36 @@ def test_who_watches_hears_of_new_mail_but_not_of_duplicates(world: World) -> No
         return heard
 
     assert world.run(work) == [("ann", "INBOX")]
+
+
+LONG = b"Subject: long\r\n\r\n" + (70 * b"x" + b"\r\n") * 40_000  # more than a piece
+
+
+@pytest.mark.parametrize(
+    ("sent", "stored"),
+    [
+        (b"A: b\r\n\r\nc\r\n", b"A: b\n\nc\n"),
+        (b"A: b\n\nc\n", b"A: b\n\nc\n"),
+        (b"A: b\r\n\r\nbare\n", b"A: b\r\n\r\nbare\n"),
+        (b"A: b\r\n\r\nbare\r", b"A: b\r\n\r\nbare\r"),
+        (b"A: b\r\n\r\n", b"A: b\n\n"),
+        (LONG, LONG.replace(b"\r", b"")),
+    ],
+)
+def test_files_have_the_line_ends_other_programs_want_unless_that_loses_something(
+    world: World, sent: bytes, stored: bytes
+) -> None:
+    async def work(store: MailStore) -> None:
+        mail = world.mail(data=sent)
+        result = await store.deliver(mail)
+        assert f",S={len(stored)}" in result.key
+        assert mail.spool.read_bytes() == sent
+        assert store.usage()[0].used == len(stored)
+        assert (await store.deliver(mail)).is_duplicate
+
+    world.run(work)
+    assert world.contents() == [stored]
+    assert world.staged() == []
 
 
 def test_names_of_users_are_compared_without_case_and_others_are_refused(world: World) -> None:
@@ -258,7 +287,7 @@ def test_many_mails_at_once_stand_in_the_mbox_one_after_the_other(mbox_world: Wo
 def test_an_mbox_that_stays_locked_answers_452_after_a_bounded_wait(
     mbox_world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(store_module, "MBOX_WAIT_S", 0.2)
+    monkeypatch.setattr(appending, "MBOX_WAIT_S", 0.2)
     path = mbox_world.settings.users[0].mbox
     assert path is not None
 
