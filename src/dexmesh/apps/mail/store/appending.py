@@ -26,7 +26,7 @@ from dexmesh.errors import MailError
 
 MBOX_WAIT_S = 30.0  # ours: for the lock of an mbox
 MBOX_RETRY_S = 0.1  # ours
-RECOVERY_WAIT_S = 5.0  # ours: for that lock, at start
+RECOVERY_WAIT_S = 300.0  # ours: for that lock, after a start
 
 T = TypeVar("T")
 
@@ -58,7 +58,8 @@ class Appender:
     async def finish(self, row: Row, path: Path) -> None:
         """Append what was decided before a crash, or see that it is there. Raises MailError 452."""
         async with self._locked(path, RECOVERY_WAIT_S) as mbox:
-            await self._append_row(mbox, row)
+            if self._committer.staged(row.id).exists():  # else a re-send came first
+                await self._append_row(mbox, row)
 
     async def _append_row(self, mbox: LockedMbox, row: Row) -> None:
         staged = self._committer.staged(row.id)

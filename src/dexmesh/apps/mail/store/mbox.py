@@ -19,6 +19,7 @@ import fcntl
 import os
 import re
 import struct
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,6 +46,7 @@ class LockedMbox:
         self._file = file  # for reading; what is written goes past its buffer
         self._descriptor = file.fileno()
         self._dotlock = dotlock
+        self._in_use = threading.Lock()
 
     @property
     def size(self) -> int:
@@ -54,17 +56,20 @@ class LockedMbox:
     def append(self, row: Row, staged: Path) -> None:
         """Have the staged mail in the file, once and on disk, however far an earlier try came."""
         assert row.mbox_start is not None  # noqa: S101 only rows of an mbox come here
-        if self.size != row.mbox_start and self._settle(row.mbox_start, row, staged):
+        with self._in_use:
+            self._append(row.mbox_start, row, staged)
+
+    def _append(self, start: int, row: Row, staged: Path) -> None:
+        if self.size != start and self._settle(start, row, staged):
             os.fsync(self._descriptor)
         else:
             self._write(row, staged)
 
     def close(self) -> None:
         """Let others have the file."""
-        self._file.close()
-        if self._dotlock is not None:
-            with contextlib.suppress(OSError):
-                self._dotlock.unlink()
+        with self._in_use:  # whoever waited for an append may have been cancelled: it goes on
+            self._file.close()
+            _remove(self._dotlock)
 
     def _settle(self, start: int, row: Row, staged: Path) -> bool:
         """The file changed since it was `start` long. True: the mail is in it. If not, no part is."""
@@ -170,22 +175,33 @@ def busy_mbox(path: Path) -> MailError:
 def _make_dotlock(path: Path) -> Path | None:
     """<mbox>.lock, made by us; None where we may not make it. BlockingIOError: somebody has it."""
     lock = path.with_name(f"{path.name}.lock")
+    draft = path.with_name(f".{path.name}.lock.dexmesh")
+    try:
+        # With its number from the start: an empty one of a killed process would stay in the way.
+        draft.unlink(missing_ok=True)
+        descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(b"%d\n" % os.getpid())
+        _link_lock(draft, lock)
+    except OSError as error:
+        if error.errno in _NO_DOTLOCK:
+            return None  # fcntl alone has to do, as for any program without the mail group
+        raise
+    finally:
+        _remove(draft)
+    return lock
+
+
+def _link_lock(draft: Path, lock: Path) -> None:
     for _ in range(2):
         try:
-            descriptor = os.open(lock, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o444)
+            os.link(draft, lock)
         except FileExistsError:
             if not _is_stale(lock):
                 break
             _remove(lock)
-        except OSError as error:
-            if error.errno in _NO_DOTLOCK:
-                return None  # fcntl alone has to do, as for any program without the mail group
-            raise
         else:
-            with contextlib.suppress(OSError):  # a full disk: then it is empty, and old one day
-                os.write(descriptor, b"%d\n" % os.getpid())
-            os.close(descriptor)
-            return lock
+            return
     raise BlockingIOError(errno.EAGAIN, "locked by another program")
 
 

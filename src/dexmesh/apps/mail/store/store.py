@@ -69,7 +69,7 @@ class MailStore:
         self._running: dict[DeliveryId, asyncio.Task[DeliveryResult]] = {}
         self._load_lock = asyncio.Lock()
         self._count_lock = asyncio.Lock()
-        self._counting: set[asyncio.Task[None]] = set()
+        self._background: set[asyncio.Task[None]] = set()
         self._is_loaded = False
         self._watchers: list[Watcher] = []
         self.counts: Counter[str] = Counter()
@@ -87,9 +87,9 @@ class MailStore:
 
     async def close(self) -> None:
         """Finish the deliveries that were begun, and let go of the files."""
-        for task in self._counting:
+        for task in self._background:
             task.cancel()
-        await asyncio.gather(*self._counting, return_exceptions=True)
+        await asyncio.gather(*self._background, return_exceptions=True)
         while self._running:
             await asyncio.wait(list(self._running.values()))
         await self._writer.call(self._journal.close)
@@ -107,8 +107,7 @@ class MailStore:
             raise disk_trouble(error) from error
         self._is_loaded = True
         for row in rows:
-            with contextlib.suppress(MailError):  # it stays staged: a re-send, or the next start
-                await self._finish_append(row)
+            self._later(self._finish_append(row))
 
     def _load_in_thread(self) -> list[Row]:
         self._home.mail.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -203,6 +202,8 @@ class MailStore:
             raise outcome
         if isinstance(outcome, Row):  # an mbox row from before the user had a Maildir
             await self._finish_append(outcome)
+            if self._committer.staged(outcome.id).exists():
+                raise MailError(452, "4.2.0", "the mailbox is in use, try again later")
             return DeliveryResult(True, outcome.key, outcome.folder)
         return outcome
 
@@ -211,7 +212,8 @@ class MailStore:
         user = self._users.get(row.user)
         if user is None or user.mbox is None:
             _log.warning("an interrupted delivery waits for the mbox of a user who has none now")
-        else:
+            return
+        with contextlib.suppress(MailError):  # it stays staged, for a re-send or the next start
             await self._appender.finish(row, user.mbox)
 
     async def _uncount(self, mail: ReceivedMail) -> None:
@@ -233,10 +235,10 @@ class MailStore:
         """How much of his quota each user has taken."""
         return self._quota.usage()
 
-    def _later(self, counting: Coroutine[Any, Any, None]) -> None:
-        task = asyncio.create_task(counting, name="mail-quota")
-        self._counting.add(task)
-        task.add_done_callback(self._counting.discard)
+    def _later(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work, name="mail-store")
+        self._background.add(task)
+        task.add_done_callback(self._background.discard)
 
     async def _recount(self, user: str) -> None:
         """Other programs remove mail without telling us: count before anybody is refused."""

@@ -34,6 +34,7 @@ def test_two_hundred_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> No
 async def open_and_close(scene: Scene) -> None:
     store = MailStore(scene.home, scene.settings)
     await store.open()
+    await asyncio.gather(*store._background)
     await store.close()
 
 

@@ -185,7 +185,7 @@ def test_wrong_numbers_are_put_right_after_a_start(world: World) -> None:
     journal.close()
 
     async def work(store: MailStore) -> int:
-        await asyncio.gather(*store._counting)
+        await asyncio.gather(*store._background)
         return store.usage()[0].used
 
     assert world.run(work) == len(message())

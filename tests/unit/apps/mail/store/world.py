@@ -93,7 +93,7 @@ class World:
         async def all_of_it() -> T:
             store = MailStore(self.home, self.settings)
             await store.open()
-            await asyncio.gather(*store._counting)  # what comes meanwhile may count twice
+            await asyncio.gather(*store._background)  # what comes meanwhile may count twice
             try:
                 return await work(store)
             finally:
