@@ -24,7 +24,7 @@ def test_two_hundred_kills_lose_nothing_and_double_nothing(tmp_path: Path) -> No
     asyncio.run(open_and_close(scene))  # the last repair
     stored = Counter(subjects(scene))
     answered, deleted = set(lines(scene.log)), set(lines(scene.deleted))
-    assert len(answered) > KILLS  # it did deliver between the kills
+    assert len(answered) > 2 * KILLS  # it did deliver between the kills
     assert [name for name, count in stored.items() if count > 1] == []
     assert answered - deleted - set(stored) == set()
     assert deleted & set(stored) == set()
