@@ -72,7 +72,7 @@ def test_a_message_another_program_renames_all_the_time_is_still_found(world: Wo
         (line,) = await store.reader.list("ann", Folder.INBOX)
         path = await store.reader.path("ann", Folder.INBOX, line.key)
         os.rename(path, world.box().path / "cur" / f"{line.key}:2,FS")
-        assert await store.reader.read("ann", Folder.INBOX, line.key, 5) == b"Retur"
+        assert await store.reader.read("ann", Folder.INBOX, line.key, 6) == b"Return"
         assert await store.reader.mark("ann", Folder.INBOX, line.key, add="R") == "FRS"
 
     world.run(work)
