@@ -66,10 +66,6 @@ def add(
             "the service can read it with `dexmesh mail`; --account names another."
         )
     _tell_next(is_running)
-    if user.mbox is not None and is_running:
-        note(
-            "Start the service again, too: a mailbox elsewhere may need a right it has not asked for."
-        )
 
 
 @app.command(epilog=example("dexmesh mail user remove bob"))

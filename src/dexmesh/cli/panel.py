@@ -57,8 +57,14 @@ class View:
 class Panel(logging.Handler):
     """A live picture of one node; also the log handler that feeds its lower part."""
 
-    def __init__(self, console: Console | None = None) -> None:
+    def __init__(
+        self,
+        console: Console | None = None,
+        take_lines: Callable[[], Sequence[str]] | None = None,
+    ) -> None:
+        """`take_lines` gives what others have to say, once for each picture."""
         super().__init__(logging.INFO)
+        self._take_lines = take_lines
         self._console = console or Console(highlight=False)
         self._lines: deque[Text] = deque(maxlen=LINES_KEPT)
         self._rates: deque[int] = deque([0], maxlen=_HISTORY)
@@ -91,6 +97,9 @@ class Panel(logging.Handler):
     def update(self, node: NodeServices) -> None:
         """Draw the node as it is now, if the terminal takes it."""
         peers = node.peers()
+        for line in self._take_lines() if self._take_lines else ():
+            said = f"{time.strftime('%H:%M:%S')} mail: {printable(line)}"
+            self._lines.append(Text(said, "dim", no_wrap=True, overflow="ellipsis"))
         self._rates.append(sum(peer.receive_kbps + peer.send_kbps for peer in peers))
         if not _is_writable(self._console):
             return

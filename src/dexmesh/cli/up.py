@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from dexmesh.cli.config import load_file, warnings_of
+from dexmesh.cli.mail_child import MailChild, start_mail
 from dexmesh.cli.output import fail, note, reports_errors
 from dexmesh.cli.places import ConfigOption, find_config, new_config_path
 from dexmesh.config.files import write_secret_file
@@ -47,17 +48,25 @@ def up(
         )
     from dexmesh.host.daemon import RunOptions, run
 
-    panel = None if plain or as_json else _panel()
-    raise SystemExit(run(settings, RunOptions(foreground=True, watcher=panel)))
+    has_panel = not (plain or as_json) and _can_draw()
+    mail = start_mail(path, as_json=as_json, keeps_output=has_panel)
+    try:
+        panel = _panel(mail) if has_panel else None
+        code = run(settings, RunOptions(foreground=True, watcher=panel))
+    finally:
+        if mail is not None:
+            mail.end()
+    raise SystemExit(code)
 
 
-def _panel() -> Panel | None:
-    """A panel, where the terminal can draw one."""
-    if not sys.stdout.isatty() or os.environ.get("TERM", "dumb") == "dumb":
-        return None
+def _can_draw() -> bool:
+    return sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb"
+
+
+def _panel(mail: MailChild | None) -> Panel:
     from dexmesh.cli.panel import Panel
 
-    return Panel()
+    return Panel(take_lines=mail.take_lines if mail else None)
 
 
 def _first_configuration() -> Path:

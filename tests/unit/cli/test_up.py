@@ -11,6 +11,8 @@ from types import ModuleType
 
 import pytest
 
+from dexmesh.apps.base.home import HOME_VARIABLE, Home
+from dexmesh.apps.base.settings import AppSettings, MailSettings, save_settings
 from dexmesh.cli import places
 from dexmesh.cli import up as up_module
 from dexmesh.cli.panel import Panel
@@ -48,6 +50,13 @@ def daemon(monkeypatch: pytest.MonkeyPatch) -> Daemon:
     module.__dict__.update(run=fake.run, RunOptions=RunOptions)
     monkeypatch.setitem(sys.modules, "dexmesh.host.daemon", module)
     return fake
+
+
+@pytest.fixture(autouse=True)
+def apps(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """A home of the apps with nothing in it."""
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "apps"))
+    return Home(tmp_path / "apps")
 
 
 def test_a_configuration_is_run_in_the_foreground(
@@ -128,4 +137,44 @@ def test_the_panel_is_for_terminals_that_can_draw(
         monkeypatch.delenv("TERM", raising=False)
     else:
         monkeypatch.setenv("TERM", kind)
-    assert isinstance(up_module._panel(), Panel) is is_drawn
+    assert up_module._can_draw() is is_drawn
+    assert isinstance(up_module._panel(None), Panel)
+
+
+def test_mail_that_is_on_runs_as_long_as_the_node(
+    run: Run, daemon: Daemon, config_file: Path, apps: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A stand-in for the service writes down its arguments, and that its lifeline ended."""
+    log = config_file.parent / "log"
+    script = config_file.parent / "service"
+    script.write_text(
+        "#!/bin/sh\n"
+        'echo "$@ ${NOTIFY_SOCKET-nobody}" >> $LOG\n'
+        'for fd in "$@"; do last=$fd; done\n'
+        "cat /proc/self/fd/$last\n"
+        "echo ended >> $LOG\n"
+    )
+    script.chmod(0o755)
+    monkeypatch.setenv("LOG", str(log))
+    monkeypatch.setenv("NOTIFY_SOCKET", "/run/systemd")
+    monkeypatch.setattr(sys, "executable", str(script))
+    apps.path.mkdir()
+    for is_on in (False, True):
+        save_settings(apps, AppSettings(PUBLIC, MailSettings(is_on=is_on)))
+        assert run("up", "--config", config_file).exit_code == 0
+    started, ended = log.read_text().splitlines()
+    assert started.startswith(
+        f"-m dexmesh mail serve --home {apps.path} --config {config_file} --lifeline "
+    )
+    assert started.endswith(" nobody")
+    assert ended == "ended"
+
+
+def test_a_node_starts_although_the_settings_of_mail_are_of_no_use(
+    run: Run, daemon: Daemon, config_file: Path, apps: Home
+) -> None:
+    apps.path.mkdir()
+    apps.settings_file.write_text("on = ?")
+    done = run("up", "--config", config_file)
+    assert (done.exit_code, len(daemon.runs)) == (0, 1)
+    assert "warning: no mail" in done.stderr

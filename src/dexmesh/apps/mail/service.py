@@ -58,6 +58,7 @@ def run(
         return DONE
     if _needs(settings) != _needs(opened_for):
         return REOPEN
+    os.umask(0o077)  # what is made here is nobody else's to read
     _quiet_libraries()
     return asyncio.run(_serve(Service(home, settings, listening, login), is_ready))
 
