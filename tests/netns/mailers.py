@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import email
 import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from email.message import Message
+from pathlib import Path
+from typing import TypeAlias
 
 from dexmesh.cli.lab import USER, wait_until
 from dexmesh.wire.address import format_padded, parse_address
@@ -14,7 +17,7 @@ from tests.netns.conftest import RunningNode
 from tests.netns.terminal import Terminal
 
 MAIL_S = 12.0
-Mail = Message[str, str]
+Mail: TypeAlias = "Message[str, str]"
 _FROM_LINE = re.compile(r"^From \S+ .*\n", re.MULTILINE)
 
 
@@ -51,6 +54,11 @@ class Mailer:
         """What `dexmesh setup` prints for somebody here."""
         return self.node.dexmesh("setup", program, "--user", user, *options)
 
+    def know(self, other: Mailer, home: str) -> None:
+        """Take stuart of the other node into the address book in this home of the apps."""
+        options = ["--key", other.node.key, "--no-check", "--no-request", "--home", home]
+        self.node.dexmesh("contact", "add", other.name, other.address(), *options)
+
     def paste(self, text: str, path: str, user: str = USER) -> None:
         """Put a text into a file of somebody here."""
         self.node.machine.run(self.node.machine.as_person(["tee", path], user), stdin=text)
@@ -73,9 +81,35 @@ class Mailer:
         machine = self.node.machine
         return Terminal(machine.command(machine.as_person(argv, user)))
 
+    def box(self, user: str = USER) -> str:
+        """The mailbox of somebody here, as s-nail names it."""
+        raise NotImplementedError
+
+    def inbox(self, user: str = USER) -> list[Mail]:
+        """All mail of somebody here, oldest first."""
+        raise NotImplementedError
+
+    def log(self) -> str:
+        """What the mail server said."""
+        raise NotImplementedError
+
+    def install_programs(self, server: str) -> None:
+        """Everything that `dexmesh setup` knows, pasted where it belongs, for stuart."""
+        for program, path in (
+            (("mailrc",), ".mailrc"),
+            (("mailrc", "--program", "bsd-mailx"), ".mailrc-bsd"),
+            (("mutt",), ".muttrc"),
+            (("alpine",), ".pinerc"),
+        ):
+            self.paste(self.setup(*program, "--for", server), path)
+
 
 class StockMailer(Mailer):
     """OpenSMTPD is the mail server; mail is in /var/mail."""
+
+    def box(self, user: str = USER) -> str:
+        """An mbox file."""
+        return f"/var/mail/{user}"
 
     def start(self, text: str | None = None) -> None:
         """Start OpenSMTPD with what `dexmesh setup opensmtpd` prints, or with `text`."""
@@ -109,12 +143,27 @@ class StockMailer(Mailer):
         return self.node.machine.log("smtpd.log")
 
 
+def open_python(mailer: Mailer) -> None:
+    """Let people run our programs there although the interpreter lies in a home that is shut."""
+    interpreter = Path(sys.executable).resolve()
+    above = [*reversed(interpreter.parents)]
+    shut = next((one for one in above if not one.stat().st_mode & 0o001), None)
+    if shut is None:
+        return
+    inner = above[above.index(shut) + 1]
+    script = (
+        'mkdir /mnt/inner && mount --bind "$2" /mnt/inner && mount -t tmpfs -o mode=755 tmpfs "$1"'
+        ' && mkdir "$2" && mount --bind /mnt/inner "$2"'
+    )
+    mailer.node.machine.run(["sh", "-ec", script, "open", str(shut), str(inner)])
+
+
 def parse(text: str) -> Mail:
     """A message; addresses stay the text they are (the modern parser stumbles over literals)."""
     return email.message_from_string(text)
 
 
-def wait_for(mailer: StockMailer, subject: str, user: str = USER, limit_s: float = MAIL_S) -> Mail:
+def wait_for(mailer: Mailer, subject: str, user: str = USER, limit_s: float = MAIL_S) -> Mail:
     """The mail with this subject, once it is there."""
     found: list[Mail] = []
 
@@ -167,29 +216,15 @@ def finish_alpine(screen: Terminal) -> None:
     screen.type("\x18")
     screen.expect("Send message")
     screen.type("y")
-    if "Create?" in screen.expect(r"Create\?|Message sent|Updating"):
+    if "Create?" in screen.expect(r"Create\?|Message sent|Updating|DONE|Alpine finished"):
         screen.type("y")
-        screen.expect("Message sent|Updating")
-
-
-def reply_alpine(reader: Mailer, number: int, text: str) -> None:
-    """alpine on its screen: open a message of the index and answer it, without quoting."""
-    with reader.terminal("alpine", "-i", "-n", str(number)) as screen:
-        if "greeting" in screen.expect(r"Exit this greeting|\bReply\b"):  # only the first time
-            screen.type("e")
-            screen.expect(r"\bReply\b")
-        screen.type("r")
-        screen.expect("Include original message")
-        screen.type("n")
-        screen.expect("Message Text")
-        screen.type(text.replace("\n", "\r"))
-        finish_alpine(screen)
+        screen.expect("Message sent|Updating|DONE|Alpine finished")
 
 
 def send_msmtp(sender: Mailer, receiver: Mailer, subject: str, text: str) -> None:
     """msmtp, which understands literals inside of angle brackets only."""
     mail = f"From: <{sender.address()}>\nTo: <{receiver.address()}>\nSubject: {subject}\n\n{text}"
-    options = ["--host=localhost", f"--from=<{sender.address()}>", "-t"]
+    options = ["--host=localhost", f"--from={sender.address()}", "-t"]
     sender.run("msmtp", "-C", "/dev/null", *options, stdin=mail)
 
 
@@ -220,8 +255,58 @@ SENDERS: dict[str, Send] = {
 # --- How people answer ---------------------------------------------------------------------------------
 
 
-def reply_s_nail(reader: Mailer, number: int, text: str, user: str = USER) -> None:
-    """s-nail in batch mode: answer a message of the mailbox."""
-    commands = f"reply {number}\n{text}\n~.\nexit\n"
-    said = reader.run("s-nail", "-#", "-f", f"/var/mail/{user}", stdin=commands, user=user)
+def reply_s_nail(reader: Mailer, subject: str, text: str) -> None:
+    """s-nail in batch mode: answer the message with this subject."""
+    commands = f"reply '(subject \"{subject}\")'\n{text}\n~.\nexit\n"
+    said = reader.run("s-nail", "-#", "-f", reader.box(), stdin=commands)
     assert "invalid" not in said, said
+
+
+def reply_bsd_mailx(reader: Mailer, subject: str, text: str) -> None:
+    """bsd-mailx, which reads mbox files: answer the message with this subject."""
+    rc = {"MAILRC": f"/home/{USER}/.mailrc-bsd"}
+    number = [mail["Subject"] for mail in reader.inbox()].index(subject) + 1
+    commands = f"reply {number}\n{text}\n.\nexit\n"
+    reader.run("bsd-mailx", "-N", "-f", reader.box(), stdin=commands, env=rc)
+
+
+def reply_mutt(reader: Mailer, subject: str, text: str) -> None:
+    """mutt on its screen, with an editor that writes the answer by itself."""
+    editor = reader.node.machine.folder / "editor"
+    editor.write_text(f"#!/bin/sh\necho '{text}' > \"$1\"\n")
+    editor.chmod(0o755)
+    options = [f"set editor={editor}", "set fast_reply=yes", "set include=no"]
+    commands = [word for option in options for word in ("-e", option)]
+    with reader.terminal("mutt", *commands) as screen:
+        screen.expect(re.escape(subject))
+        screen.type(f"/~s '{subject}'\r")
+        screen.expect("Search for")
+        screen.type("r")
+        screen.expect("y:Send")
+        screen.type("y")
+        screen.expect("Mail sent")
+
+
+def reply_alpine(reader: Mailer, subject: str, text: str) -> None:
+    """alpine on its screen: open the index at the message and answer it, without quoting."""
+    subjects = [mail["Subject"] for mail in reader.inbox()]
+    with reader.terminal("alpine", "-i", "-n", str(subjects.index(subject) + 1)) as screen:
+        if "greeting" in screen.expect(r"Exit this greeting|\bReply\b"):  # only the first time
+            screen.type("e")
+            screen.expect(r"\bReply\b")
+        screen.type("r")
+        screen.expect("Include original message")
+        screen.type("n")
+        screen.expect("Message Text")
+        screen.type(text + "\r")
+        finish_alpine(screen)
+
+
+Reply = Callable[[Mailer, str, str], None]
+
+REPLIERS: dict[str, Reply] = {
+    "s-nail": reply_s_nail,
+    "bsd-mailx": reply_bsd_mailx,
+    "mutt": reply_mutt,
+    "alpine": reply_alpine,
+}

@@ -79,6 +79,6 @@ def test_a_mail_and_its_answer_by_alpine(people: tuple[StockMailer, StockMailer]
     send_alpine(b, a, "pine", "needles\n", user="bob")
     mail = wait_for(a, "pine")
     assert f"<bob@{b.literal}>" in mail["From"].replace('"', "")
-    reply_alpine(a, len(a.inbox()), "and cones\n")
+    reply_alpine(a, "pine", "and cones")
     back = wait_for(b, "Re: pine", "bob")
     assert "and cones" in str(back.get_payload())

@@ -59,7 +59,11 @@ def _no_tls() -> list[str]:
 def _reading(situation: Situation) -> list[str]:
     ours, user = situation.ours, situation.person.user
     if ours is None:
-        return [f'set spoolfile="/var/mail/{user}"', 'set record="~/sent"']
+        return [
+            f'set spoolfile="/var/mail/{user}"',
+            'set folder="~"  # else mutt asks whether it may make ~/Mail',
+            'set record="~/sent"',
+        ]
     if ours.maildir:
         return [
             "set mbox_type=Maildir",
