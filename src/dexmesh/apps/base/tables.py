@@ -52,7 +52,7 @@ class Document:
         """The line of the last step that can be found; 1 if none."""
         found = 1
         for number, known in self._lines():
-            if known == path:
+            if known[: len(path)] == path:
                 return number
             if known == path[: len(known)]:
                 found = number
