@@ -126,7 +126,8 @@ class _Supervisor:
     def _last_word(self, code: int) -> int:
         if code == REOPEN and self._asked is None:
             return REOPEN
-        return 0 if code in {0, AGAIN, DONE, REOPEN} else 1
+        told = {-number for number in _ENDING}  # it had not come so far as to end in order
+        return 0 if code in {0, AGAIN, DONE, REOPEN, *told} else 1
 
     def _ask(self, number: int, _frame: object) -> None:
         self._asked = signal.Signals(number)
