@@ -138,7 +138,7 @@ def add(
         peer_name=name,
     )
     write_secret_file(path, _with_peer(before, path, peer), overwrite=True)
-    live = "left alone" if no_live else _add_live(config, peer)
+    live = "left alone" if no_live else add_live(config, peer)
     _report(as_json, f"{endpoint} is in {path}", live, path)
 
 
@@ -155,7 +155,8 @@ def _with_peer(before: bytes, path: Path, peer: NewPeer) -> bytes:
     return after
 
 
-def _add_live(config: Path | None, peer: NewPeer) -> str:
+def add_live(config: Path | None, peer: NewPeer) -> str:
+    """Tell the running node to call this peer; what became of it, in words."""
     try:
         with connect(config) as node:
             _call(node, peer.endpoint, peer)

@@ -80,14 +80,9 @@ _EMPTY = _Index({}, {}, {}, {})
 class AddressBook:
     """The book in one folder. Reads and writes block for a moment; calls may come from any thread."""
 
-    def __init__(
-        self,
-        path: Path,
-        owner: tuple[int, int] | None = None,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, path: Path, clock: Callable[[], float] = time.monotonic) -> None:
         self.path = path
-        self._folder = Folder(path, owner)
+        self._folder = Folder(path)
         self._clock = clock
         self._index = _EMPTY
         self._is_loaded = False

@@ -2,8 +2,8 @@
 
 Place     book.py -> here
 Spec      docs/apps/mail.md §5 (one vCard file for each contact)
-Keeps     folder 0700 and files 0600, owned by whose book it is even when root writes; a reader sees
-          the old file or the new one; a link in the folder is never followed
+Keeps     folder 0700 and files 0600; root acts as the owner of the folder, so files are his and no
+          link of his leads root anywhere; a reader sees the old file or the new one
 Not here  what is in the files (book.py, vcard.py)
 """
 
@@ -34,12 +34,11 @@ Stamp: TypeAlias = tuple[int, int, int]
 
 
 class Folder:
-    """A folder of small files. `owner` (uid, gid) is for when root makes the folder."""
+    """A folder of small files, which may not be there yet."""
 
-    def __init__(self, path: Path, owner: tuple[int, int] | None = None) -> None:
+    def __init__(self, path: Path) -> None:
         self.path = path
         self._path = str(path)
-        self._owner = owner
 
     def changed(self) -> int | None:
         """When files last came, went or were replaced (ns); None without a folder."""
@@ -52,7 +51,7 @@ class Folder:
         """The stamp of every visible file with this suffix, sorted by name; at most `most` + 1."""
         found: list[tuple[str, Stamp]] = []
         try:
-            with os.scandir(self.path) as entries:
+            with self._as_owner(), os.scandir(self.path) as entries:
                 for entry in entries:
                     if not entry.name.endswith(suffix) or entry.name.startswith("."):
                         continue
@@ -60,7 +59,7 @@ class Folder:
                         found.append((entry.name, _stamp(entry.stat(follow_symlinks=False))))
                     if len(found) > most:
                         break
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             return {}
         except PermissionError:
             raise _not_yours(self.path) from None
@@ -69,7 +68,8 @@ class Folder:
     def read(self, name: str, most: int) -> bytes:
         """The file, and one byte more than `most` if it is longer. Raises FileNotFoundError, ContactError."""
         try:
-            descriptor = os.open(f"{self._path}/{name}", _READ)
+            with self._as_owner():
+                descriptor = os.open(f"{self._path}/{name}", _READ)
         except PermissionError:
             raise _not_yours(self.path) from None
         except OSError as error:
@@ -88,19 +88,19 @@ class Folder:
         """Be the only writer. Raises ContactError after LOCK_WAIT_S; makes the folder if needed."""
         try:
             self._ensure()
-            descriptor = self._open_lock()
-        except PermissionError:
-            raise _not_yours(self.path) from None
-        try:
-            _lock(descriptor)
-            self._sweep()
-            yield
+            with self._as_owner():
+                flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
+                descriptor = os.open(self.path / _LOCK, flags, 0o600)
+                try:
+                    _lock(descriptor)
+                    self._sweep()
+                    yield
+                finally:
+                    os.close(descriptor)
         except PermissionError:
             raise _not_yours(self.path) from None
         except OSError as error:
             raise ContactError(f"{self.path} cannot be written: {error.strerror}") from None
-        finally:
-            os.close(descriptor)
 
     def replace(self, files: Mapping[str, bytes]) -> None:
         """Write these files, each whole or not at all, on disk when it returns. Only while locked."""
@@ -128,40 +128,28 @@ class Folder:
     def _ensure(self) -> None:
         if self.path.is_dir():
             return
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        with contextlib.suppress(FileExistsError):
+        home = self.path.parent
+        home.mkdir(mode=0o711, parents=True, exist_ok=True)
+        with _acting_as(home.stat()), contextlib.suppress(FileExistsError):
             self.path.mkdir(mode=0o700)
-            self.path.chmod(0o700)
-            if os.geteuid() == 0:
-                above = self.path.parent.stat()
-                uid, gid = self._owner or (above.st_uid, above.st_gid)
-                os.chown(self.path, uid, gid, follow_symlinks=False)
 
-    def _open_lock(self) -> int:
-        path = self.path / _LOCK
-        flags = os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW
-        try:
-            descriptor = os.open(path, flags | os.O_CREAT | os.O_EXCL, 0o600)
-        except FileExistsError:
-            return os.open(path, flags)
-        self._give(descriptor)
-        return descriptor
+    @contextlib.contextmanager
+    def _as_owner(self) -> Iterator[None]:
+        """Root has no more rights here than whose book it is."""
+        if os.geteuid() != 0:
+            yield
+            return
+        with _acting_as(os.lstat(self._path)):
+            yield
 
     def _write(self, draft: Path, data: bytes, *, is_synced: bool) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(draft, flags, 0o600)
         with os.fdopen(descriptor, "wb") as file:
-            self._give(descriptor)
             file.write(data)
             file.flush()
             if is_synced:
                 os.fsync(descriptor)
-
-    def _give(self, descriptor: int) -> None:
-        """A file we just made belongs to whom the folder does."""
-        if os.geteuid() == 0:
-            folder = self.path.stat()
-            os.fchown(descriptor, folder.st_uid, folder.st_gid)
 
     def _sweep(self) -> None:
         """Remove drafts that a crash left: nobody else writes now."""
@@ -181,6 +169,22 @@ class Folder:
             os.fsync(descriptor)
         finally:
             os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _acting_as(owner: os.stat_result) -> Iterator[None]:
+    """Be this account while it lasts, if we are root: no threads of ours do anything else then."""
+    if os.geteuid() != 0 or owner.st_uid == 0:
+        yield
+        return
+    former = os.getegid()
+    os.setegid(owner.st_gid)
+    os.seteuid(owner.st_uid)
+    try:
+        yield
+    finally:
+        os.seteuid(0)
+        os.setegid(former)
 
 
 def _stamp(result: os.stat_result) -> Stamp:
