@@ -13,6 +13,7 @@ import typer
 from dexmesh import __version__
 from dexmesh.cli import (
     config,
+    contact,
     demo_command,
     identity,
     mail,
@@ -49,6 +50,7 @@ app.command("demo", epilog=example("dexmesh demo --stay"))(demo_command.demo)
 app.add_typer(peers.app, name="peer")
 app.add_typer(identity.keys_app, name="keys")
 app.add_typer(config.app, name="config")
+app.add_typer(contact.app, name="contact")
 app.add_typer(mail.app, name="mail")
 app.add_typer(setup.app, name="setup")
 
