@@ -102,7 +102,7 @@ def decode_text(data: bytes, what: str) -> str:
     if len(data) > MAX_FILE_BYTES:
         raise CardError(f"{what} is longer than {MAX_FILE_BYTES >> 20} MB")
     try:
-        text = data.decode("utf-8-sig")
+        text = data.decode().removeprefix("\ufeff")  # no codec to import: we may be the owner now
     except UnicodeDecodeError as error:
         line = data.count(b"\n", 0, error.start) + 1
         hint = "Convert it first: iconv -f LATIN1 -t UTF-8 OLD > NEW"
