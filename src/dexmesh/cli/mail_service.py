@@ -41,6 +41,7 @@ HomeOption = Annotated[
     typer.Option(
         "--home",
         envvar=HOME_VARIABLE,
+        readable=False,  # others may pass through it, not look around
         help="Where the apps keep everything (default: /var/lib/dexmesh, else your own).",
     ),
 ]
@@ -174,10 +175,10 @@ def serve(
     from dexmesh.cli.mail_node import find_node
 
     place = find_home(home)
-    facts = find_node(config)
-    _set_up_logs(facts, as_json)
     code = REOPEN
     while code == REOPEN:
+        facts = find_node(config)
+        _set_up_logs(facts, as_json)
         code = _serve_once(place, facts, lifeline)
     raise SystemExit(code)
 
@@ -250,7 +251,9 @@ def _supervise(
     )
 
     def prepare() -> None:
-        import dexmesh.apps.mail.service  # noqa: F401 heavy, and only for the worker
+        from dexmesh.apps.mail.preload import preload
+
+        preload()  # heavy, and only for the worker
 
     def work(is_ready: Callable[[], None]) -> int:
         from dexmesh.apps.mail.service import run

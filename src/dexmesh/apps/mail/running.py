@@ -42,6 +42,13 @@ class Running:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    async def attempt(self, name: str, work: Awaitable[object]) -> None:
+        """Do this; if it fails, say so and go on without it."""
+        try:
+            await work
+        except Exception:  # the last resort: the others are not to suffer
+            log.exception("a part of the service did not start", extra={"part": name})
+
     def end(self, code: int) -> None:
         """Stop everything; `wait` returns this code. The first one counts."""
         if not self._end.is_set():

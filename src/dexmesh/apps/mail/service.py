@@ -25,13 +25,20 @@ from dexmesh.apps.base.settings import AppSettings, has_mbox, load_settings
 from dexmesh.apps.base.sockets import Listening, Purpose, wishes
 from dexmesh.apps.base.supervisor import AGAIN, DONE, REOPEN
 from dexmesh.apps.contacts.book import AddressBook
-from dexmesh.apps.mail import reach_calls
+from dexmesh.apps.mail import control_calls, reach_calls
+from dexmesh.apps.mail.control_calls import Desk
+from dexmesh.apps.mail.delivery import Delivery
+from dexmesh.apps.mail.imap.boxes import Boxes
+from dexmesh.apps.mail.imap.server import ImapServer
+from dexmesh.apps.mail.local_names import LocalDirectory
+from dexmesh.apps.mail.passwords import Logins, PasswordBook
 from dexmesh.apps.mail.queue.mailqueue import MailQueue
-from dexmesh.apps.mail.reach import ReachChecker
+from dexmesh.apps.mail.reach import MAX_QUEUED, ReachChecker
 from dexmesh.apps.mail.receiver import MailReceiver
 from dexmesh.apps.mail.running import Running
 from dexmesh.apps.mail.spool import Spool
 from dexmesh.apps.mail.store import MailStore
+from dexmesh.apps.mail.submission import Submission
 from dexmesh.apps.names.server import NamesServer
 from dexmesh.errors import PermissionNeededError
 from dexmesh.wire.address import Address
@@ -108,10 +115,25 @@ class Service:
         self.store = MailStore(home, mail, self._executor)
         self.queue = MailQueue(home, self._executor)
         self.spool = Spool(home.mail / "spool", self._executor)
+        self.boxes = Boxes(home.mail_users, self._executor)
+        self.passwords = PasswordBook(home.mail / "passwords")
+        self.logins = Logins(self.passwords, lambda name: mail.user(name) is not None)
+        self.people = LocalDirectory(me, mail)
+        self.receiver = MailReceiver(me, mail, self.store, self.book, self, self.spool, self.people)
+        self.submission = Submission(
+            me, mail, self.store, self.queue, self.book, self.spool, self.logins, self.people
+        )
+        first = mail.users[0].name if mail.users else ""
+        self.delivery = Delivery(
+            me, self.queue, self.store, self.book, self.spool, first_user=first
+        )
+        self.imap = ImapServer(
+            self.boxes, self.logins.check, self._check_room, mail.max_message_bytes
+        )
         self.reach = ReachChecker(me, source=me.address, own_port=mail.receive_port)
-        self.receiver = MailReceiver(me, mail, self.store, self.book, self, self.spool)
         self.names = NamesServer(me, self.book)
         self.control = ControlServer(Users(mail, os.geteuid()))
+        self._silent_since: dict[Address, float] = {}
 
     # --- Start --------------------------------------------------------------------------------------
 
@@ -131,21 +153,48 @@ class Service:
 
     async def _open_doors(self) -> None:
         self.running.opened("reach", self.reach.close)
+        self.running.opened("submission", self.submission.close)
+        for listening in self._listening.of(Purpose.SUBMIT):
+            await self.submission.serve(listening, None)
         self.running.opened("receiver", self.receiver.close)
         for listening in self._listening.of(Purpose.RECEIVE):
             await self.receiver.serve(listening)
+        self.running.keep("delivery", self.delivery.run)
+        self.running.keep("reach", lambda: self.reach.watch(self._silent))
+        await self._open_extras()
+
+    async def _open_extras(self) -> None:
+        """What people can do without: a failure here is told and leaves mail flowing."""
+        self.running.opened("imap", self.imap.close)
+        for listening in self._listening.of(Purpose.IMAP):
+            await self.running.attempt("imap", self.imap.serve(listening, None))
+        self.running.opened("names", self.names.close)
         udp = self._listening.of(Purpose.NAMES, is_tcp=False)
         tcp = self._listening.of(Purpose.NAMES)
         if udp and tcp:
-            self.running.opened("names", self.names.close)
-            await self.names.serve(udp[0], tcp[0])
+            await self.running.attempt("names", self.names.serve(udp[0], tcp[0]))
 
     async def _open_control(self) -> None:
+        control_calls.register(self.control, self._desk())
         reach_calls.register(self.control, self.reach, self.book)
         self.control.register("service.status", self._status)
         self.control.register("service.renew", self._renew)
         await self.control.start(self._home.control_socket)
         self.running.opened("control", self.control.close)
+
+    def _desk(self) -> Desk:
+        return Desk(
+            self.me,
+            self.settings.mail,
+            self.boxes,
+            self.store,
+            self.queue,
+            self.book,
+            self.spool,
+            self.passwords,
+            self.submission,
+            self._executor,
+        )
 
     async def _close_threads(self) -> None:
         await asyncio.to_thread(self._executor.shutdown)
@@ -155,6 +204,17 @@ class Service:
     def heard(self, address: Address) -> None:
         """The mail server of another node connected to ours."""
         self.reach.heard(address)
+        self.delivery.heard(address)
+
+    async def _silent(self) -> list[tuple[Address, float]]:
+        """The nodes that mail waits for, and for how long we have known them silent."""
+        now = time.monotonic()
+        silent = await self.queue.waiting_nodes(MAX_QUEUED)
+        self._silent_since = {one: self._silent_since.get(one, now) for one in silent}
+        return [(one, now - since) for one, since in self._silent_since.items()]
+
+    async def _check_room(self, user: str, size: int) -> None:
+        self.store.require_room(user, size)
 
     # --- Asked from outside -------------------------------------------------------------------------
 
@@ -173,6 +233,10 @@ class Service:
             "waiting": {"mails": mails, "bytes": size},
             "counters": {
                 "received": self.receiver.counters.snapshot(),
+                "submitted": self.submission.counters.snapshot(),
+                "sent": dict(self.delivery.counters),
+                "IMAP": dict(self.imap.counters),
+                "passwords": dict(self.logins.refused),
                 "stored": self.store.status(),
                 "names": self.names.counts,
             },
