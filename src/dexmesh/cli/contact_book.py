@@ -21,7 +21,10 @@ if TYPE_CHECKING:
     from dexmesh.apps.contacts.contact import Contact
 
 HomeOption = Annotated[
-    Path | None, typer.Option("--home", help="The folder of the apps (default: $DEXMESH_HOME, …).")
+    Path | None,
+    typer.Option(
+        "--home", readable=False, help="The folder of the apps (default: $DEXMESH_HOME, …)."
+    ),
 ]
 SeveralMails = Annotated[
     list[str] | None,

@@ -56,7 +56,7 @@ def start_mail(config: Path, *, as_json: bool, keeps_output: bool) -> MailChild 
     `keeps_output`: its log is for `take_lines`, not for our standard error.
     """
     home = find_home()
-    if not _is_on(home) or _is_running(home):
+    if not _is_on(home) or is_running(home):
         return None
     end, lifeline = os.pipe2(os.O_CLOEXEC)
     command = [
@@ -95,7 +95,8 @@ def _is_on(home: Home) -> bool:
         return False
 
 
-def _is_running(home: Home) -> bool:
+def is_running(home: Home) -> bool:
+    """Whether a mail service answers in this home."""
     with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as probe:
         probe.settimeout(0.5)
         probe.connect(str(home.control_socket))

@@ -172,9 +172,12 @@ def serve(
 ) -> None:
     """Run the mail service in the foreground; `dexmesh up` does this by itself."""
     from dexmesh.apps.base.supervisor import REOPEN
+    from dexmesh.cli.mail_child import is_running
     from dexmesh.cli.mail_node import find_node
 
     place = find_home(home)
+    if is_running(place):
+        fail("the mail service runs already", "`dexmesh mail status` asks it")
     code = REOPEN
     while code == REOPEN:
         facts = find_node(config)

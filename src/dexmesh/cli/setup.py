@@ -53,7 +53,10 @@ KeyOption = Annotated[
     str | None, typer.Option("--key", help="The public key, if the configuration is not readable.")
 ]
 HomeOption = Annotated[
-    Path | None, typer.Option("--home", help="The folder of the apps (default: $DEXMESH_HOME, …).")
+    Path | None,
+    typer.Option(
+        "--home", readable=False, help="The folder of the apps (default: $DEXMESH_HOME, …)."
+    ),
 ]
 WriteOption = Annotated[
     Path | None, typer.Option("--write", "-w", metavar="FILE", help="Write it into a file.")
