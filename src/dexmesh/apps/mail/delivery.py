@@ -1,32 +1,30 @@
-"""Bring the mails of the queue to other nodes, and reports about them to their senders.
+"""Bring the mails of the queue to other nodes.
 
-Place     queue/ says what is due, base/signs.py who lives -> here -> outgoing.py, one task a node
-Spec      docs/apps/mail.md §4 "Queue" (schedule, signs of life, bounces)
+Place     queue/ says what is due, base/signs.py who lives -> here -> outgoing.py, one task a node;
+          reports.py tells the senders
+Spec      docs/apps/mail.md §4 "Queue" (schedule, signs of life)
 Keeps     one call a node, MAX_CALLS in all; a node that showed itself is called at once, also where a
-          call into the void is under way; what became of a mail is on disk before it counts
+          call into the void is under way; what became of a mail is on disk before it counts; trouble
+          of our own is no reason to call again at once
 Not here  the session (outgoing.py), the order of calls (proto/attempts.py), the rows (queue/)
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import time
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from typing import Protocol
 
-from dexmesh.apps.base.domains import literal
 from dexmesh.apps.base.me import Me
-from dexmesh.apps.mail.outgoing import CallError, Fate, Outgoing, Target, connected
-from dexmesh.apps.mail.proto.attempts import Calls, Verdict
-from dexmesh.apps.mail.proto.bounces import MAX_FULL_BYTES, Original, Report, encode_report
-from dexmesh.apps.mail.proto.refusals import Refusal
+from dexmesh.apps.mail.outgoing import CONNECT_S, CallError, Fate, Outgoing, Target, connected
+from dexmesh.apps.mail.proto.attempts import Calls, Verdict, unreachable
 from dexmesh.apps.mail.queue import MailQueue
-from dexmesh.apps.mail.queue.reports import MAX_TRIES, PendingReport
 from dexmesh.apps.mail.queue.rows import Work
+from dexmesh.apps.mail.reports import Reports, Store
 from dexmesh.apps.mail.spool import Spool
-from dexmesh.apps.mail.store.values import DeliveryResult, Folder, ReceivedMail
 from dexmesh.errors import MailError
 from dexmesh.wire.address import Address
 from dexmesh.wire.keys import PublicKey
@@ -34,17 +32,13 @@ from dexmesh.wire.keys import PublicKey
 MAILS_A_CALL = 90  # ours: receivers take 100 in a session
 AT_ONCE = 10  # ours: mails fetched from the queue at a time
 DUE_AT_ONCE = 200  # ours: nodes looked at for one decision
-LONGEST_SLEEP_S = 60.0  # ours
+LONGEST_SLEEP_S = 10.0  # ours: after the machine slept, the rest of a pause is not waited for
 FULL_SLEEP_S = 1.0  # ours: all places are taken
+CONNECT_AFTER_SIGN_S = 8.0  # ours: a new packet is sooner there than the fifth copy of an old one
+WATCHED = 4096  # ours: nodes whose return is noticed
+TROUBLE_S = 10.0  # ours: pause after our own disk said no
 
 log = logging.getLogger(__name__)
-
-
-class Store(Protocol):
-    """Where reports go (store/)."""
-
-    async def deliver(self, mail: ReceivedMail) -> DeliveryResult:
-        """Durable when it returns. Raises MailError."""
 
 
 class Contact(Protocol):
@@ -62,6 +56,17 @@ class Book(Protocol):
         """The contacts on that node."""
 
 
+class Signs(Protocol):
+    """Who notices that a node lives (base/signs.py)."""
+
+    async def watch(
+        self,
+        waiting: Callable[[], Awaitable[Sequence[Address]]],
+        tell: Callable[[Address], None],
+    ) -> None:
+        """Call `tell` for each of the nodes `waiting` names whenever it shows itself, for ever."""
+
+
 class Delivery:
     """One per worker; `run` goes on for ever."""
 
@@ -75,16 +80,25 @@ class Delivery:
         *,
         port: int = 25,
         first_user: str = "",
+        signs: Signs | None = None,
     ) -> None:
-        self._me, self._queue, self._store, self._book = me, queue, store, book
-        self._spool, self._port, self._first_user = spool, port, first_user
+        self._me, self._queue, self._book, self._port = me, queue, book, port
+        self._signs = signs
+        self._reports = Reports(me, queue, store, spool, first_user)
         self._calls = Calls()
         self._tasks: dict[Address, asyncio.Task[None]] = {}
         self._wake = queue.news
-        self.counters = {"calls": 0, "silent": 0, "delivered": 0, "refused": 0, "put off": 0}
+        self._counts = {"calls": 0, "silent": 0, "delivered": 0, "refused": 0, "put off": 0}
+        self._signs_seen = 0
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What happened since the start."""
+        return {**self._counts, "signs": self._signs_seen, "reports": self._reports.told}
 
     def heard(self, address: Address) -> None:
         """That node just gave a sign of life: what waits for it goes first."""
+        self._signs_seen += 1
         if self._calls.handle_sign(address, time.monotonic()):
             task = self._tasks.pop(address, None)
             if task is not None:
@@ -96,14 +110,11 @@ class Delivery:
         """Deliver for ever."""
         self._calls = Calls()
         try:
-            while True:
-                self._wake.clear()
-                is_full = await self._begin_calls()
-                while await self._tell_report():
-                    pass
-                with contextlib.suppress(TimeoutError):
-                    async with asyncio.timeout(await self._pause(is_full)):
-                        await self._wake.wait()
+            async with asyncio.TaskGroup() as tasks:
+                tasks.create_task(self._deliver())
+                tasks.create_task(self._patiently(self._reports.run))
+                if self._signs is not None:
+                    tasks.create_task(self._signs.watch(self._silent_nodes, self.heard))
         finally:
             await self.close()
 
@@ -115,19 +126,45 @@ class Delivery:
         await asyncio.gather(*tasks, return_exceptions=True)
         self._tasks.clear()
 
-    async def _begin_calls(self) -> bool:
-        """Whether nodes are due that found no place."""
-        due = await self._queue.due(DUE_AT_ONCE)
-        waiting = [one for one in due if one.address not in self._calls.active]
-        begun = self._calls.take_calls(waiting, time.monotonic())
-        for address in begun:
-            task = asyncio.create_task(self._call(address))
-            self._tasks[address] = task
-            task.add_done_callback(lambda done, who=address: self._finished(who, done))  # type: ignore[misc]
-        return len({one.address for one in waiting} - set(begun)) > 0
+    async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
+        """Go on after our own disk said no."""
+        while True:
+            try:
+                await work()
+            except MailError as error:
+                log.warning("the mail queue stands still", extra={"reason": error.cause})
+            await asyncio.sleep(TROUBLE_S)
 
-    async def _pause(self, is_full: bool) -> float:
-        if is_full:
+    async def _silent_nodes(self) -> Sequence[Address]:
+        try:
+            return await self._queue.waiting_nodes(WATCHED)
+        except MailError:
+            return ()
+
+    # --- Whom to call -------------------------------------------------------------------------------
+
+    async def _deliver(self) -> None:
+        while True:
+            self._wake.clear()
+            try:
+                pause_s = await self._begin_calls()
+            except MailError as error:
+                log.warning("the mail queue cannot be read", extra={"reason": error.cause})
+                pause_s = TROUBLE_S
+            with suppress(TimeoutError):
+                async with asyncio.timeout(pause_s):
+                    await self._wake.wait()
+
+    async def _begin_calls(self) -> float:
+        """Call whom there is room for; when to look again."""
+        due = await self._queue.due(DUE_AT_ONCE)
+        idle = [one for one in due if one.address not in self._calls.active]
+        now = time.monotonic()
+        begun = self._calls.take_calls(idle, now)
+        for address in begun:
+            self._tasks[address] = task = asyncio.create_task(self._call(address))
+            task.add_done_callback(lambda done, who=address: self._finished(who, done))  # type: ignore[misc]
+        if {one.address for one in idle} - set(begun):
             return FULL_SLEEP_S
         left_s = await self._queue.seconds_until_due()
         pause_s = LONGEST_SLEEP_S if left_s is None else min(left_s, LONGEST_SLEEP_S)
@@ -135,8 +172,8 @@ class Delivery:
             pause_s = max(pause_s, FULL_SLEEP_S)
         sign = self._calls.next_timeout()
         if sign is not None:
-            pause_s = min(pause_s, sign[0] - time.monotonic())
-        return max(pause_s, 0.01)
+            pause_s = min(pause_s, sign[0] - now)
+        return max(pause_s, 0.05)
 
     def _finished(self, address: Address, task: asyncio.Task[None]) -> None:
         if self._tasks.get(address) is task:
@@ -144,51 +181,67 @@ class Delivery:
             self._calls.handle_end(address, time.monotonic())
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a delivery failed", exc_info=error)
+        self._reports.wake()
         self._wake.set()
 
     # --- One call -----------------------------------------------------------------------------------
 
     async def _call(self, address: Address) -> None:
+        """Call a node. Trouble of our own takes its place for a while: it is not called meanwhile."""
+        try:
+            await self._call_once(address)
+        except MailError as error:
+            log.warning("a call came to nothing", extra={"reason": error.cause})
+            await asyncio.sleep(TROUBLE_S)
+        except Exception:
+            await asyncio.sleep(TROUBLE_S)
+            raise
+
+    async def _call_once(self, address: Address) -> None:
         is_flush = address in self._calls.signs
         work = await self._queue.work_for(address, AT_ONCE, is_flush=is_flush)
         if not work:
             self._calls.forget(address)
-            await self._queue.settle(address)
+            if await self._queue.is_known(address):
+                await self._queue.settle(address)
             return
-        self.counters["calls"] += 1
-        target = Target(
-            address, self._port, await self._queue.spelling(address), self._key_of(address)
-        )
+        self._counts["calls"] += 1
+        spelling, key = await self._queue.spelling(address), self._key_of(address)
+        target = Target(address, self._port, spelling, key)
         try:
-            async with connected(self._me, target) as session:
+            within_s = CONNECT_AFTER_SIGN_S if is_flush else CONNECT_S
+            async with connected(self._me, target, within_s) as session:
                 self._calls.handle_connected(address)
                 await self._queue.record_reached(address)
                 await self._hand_over(session, target, work, is_flush)
+                is_broken = session.is_broken
         except CallError as error:
-            self.counters["silent"] += 1
+            self._counts["silent"] += 1
             log.debug("a node could not be called", extra={"reason": error.outcome.text})
             await self._queue.record_silence(address, error.outcome)
             return
-        await self._queue.settle(address)
+        if is_broken:
+            await self._queue.record_silence(address, unreachable("the connection broke"))
+        else:
+            await self._queue.settle(address)
 
     async def _hand_over(
         self, session: Outgoing, target: Target, work: Sequence[Work], is_flush: bool
     ) -> None:
         count = 0
-        while work and not session.is_broken:
+        while work and not session.is_broken and count < MAILS_A_CALL:
             for one in work:
                 fates = await session.hand_over(one, self._queue.path(one))
                 await self._queue.record_outcomes(one, target.address, fates)
                 self._count(fates)
-                count += 1
-                if session.is_broken or count >= MAILS_A_CALL:
+                if session.is_broken:
                     break
-            else:
-                work = await self._queue.work_for(target.address, AT_ONCE, is_flush=is_flush)
-                continue
-            break
-        if session.spelling is not None and session.spelling != target.spelling:
-            await self._queue.remember_spelling(target.address, session.spelling)
+            count += len(work)
+            if session.spelling not in (None, target.spelling):
+                await self._queue.remember_spelling(target.address, session.spelling or "")
+                target = Target(target.address, target.port, session.spelling, target.key)
+            self._reports.wake()
+            work = await self._queue.work_for(target.address, AT_ONCE, is_flush=is_flush)
 
     def _count(self, fates: Sequence[Fate]) -> None:
         names = {
@@ -197,65 +250,10 @@ class Delivery:
             Verdict.RETRY: "put off",
         }
         for _, outcome, _ in fates:
-            self.counters[names[outcome.verdict]] += 1
+            self._counts[names[outcome.verdict]] += 1
 
     def _key_of(self, address: Address) -> PublicKey | None:
         for contact in self._book.by_address(address):
             if contact.keys:
                 return contact.keys[0]
         return None
-
-    # --- Reports ------------------------------------------------------------------------------------
-
-    async def _tell_report(self) -> bool:
-        """Tell a sender what became of his mail; False if no report is due."""
-        pending = await self._queue.next_report()
-        if pending is None:
-            return False
-        if pending.concerned and pending.envelope.sender:
-            try:
-                await self._deliver_report(pending)
-            except MailError as error:
-                log.warning("a report waits", extra={"reason": error.public_text})
-                if await self._queue.put_off_report(pending.number) < MAX_TRIES:
-                    return True
-        await self._queue.finish_report(pending.number)
-        return True
-
-    async def _deliver_report(self, pending: PendingReport) -> None:
-        header, full = await self._queue.text_of(pending, MAX_FULL_BYTES)
-        envelope = pending.envelope
-        report = Report(
-            action=pending.action,
-            to=envelope.sender,
-            node=self._me.literal,
-            remote=literal(pending.remote),
-            concerned=pending.concerned,
-            original=Original(
-                str(envelope.id), header, full, envelope.created_unix, envelope.envelope_id
-            ),
-            number=pending.number,
-            unix_time=pending.created_unix,
-        )
-        data = encode_report(report)
-        file = self._spool.begin()
-        try:
-            _require(await file.write(data))
-            _require(await file.finish())
-            await self._store.deliver(
-                ReceivedMail(
-                    spool=file.path,
-                    size=file.size,
-                    user=envelope.user or self._first_user,
-                    folder=Folder.INBOX,
-                    message_id=f"report-{envelope.id}-{pending.number}",
-                    wire_size=file.size,
-                )
-            )
-        finally:
-            await file.remove()
-
-
-def _require(refusal: Refusal | None) -> None:
-    if refusal is not None:
-        raise MailError(refusal.code, refusal.enhanced, refusal.text)

@@ -20,9 +20,11 @@ from pathlib import Path
 from typing import BinaryIO
 
 from aiosmtplib import SMTP
-from aiosmtplib.errors import SMTPException, SMTPResponseException
+from aiosmtplib.errors import SMTPException, SMTPHeloError, SMTPResponseException
 from aiosmtplib.protocol import SMTPProtocol
+from aiosmtplib.response import SMTPResponse
 
+from dexmesh.apps.base.domains import parse_domain
 from dexmesh.apps.base.me import Me
 from dexmesh.apps.mail.proto.attempts import (
     Outcome,
@@ -44,6 +46,9 @@ COMMAND_S = 300.0  # mail.md §4
 DATA_S = 600.0  # mail.md §4
 QUIT_S = 2.0  # ours
 STALL_S = 300.0  # ours: a piece of the message that does not leave
+SILENT_S = 60  # ours: how long a node may acknowledge nothing
+START_INPUT = 354  # RFC 5321 §4.2
+SERVICE_ENDS = 421  # RFC 5321 §3.8
 CHUNK_BYTES = 128 << 10
 
 _XTEXT = re.compile(r"[^!-*,-<>-~]")
@@ -79,9 +84,9 @@ Fate = tuple[Recipient, Outcome, bool]
 
 
 @asynccontextmanager
-async def connected(me: Me, target: Target) -> AsyncIterator[Outgoing]:
+async def connected(me: Me, target: Target, within_s: float = CONNECT_S) -> AsyncIterator[Outgoing]:
     """A session with the node's mail server. Raises CallError."""
-    opened = await _connect(me, target)
+    opened = await _connect(me, target, within_s)
     client = SMTP(
         hostname=format_address(target.address),
         port=None,
@@ -91,22 +96,24 @@ async def connected(me: Me, target: Target) -> AsyncIterator[Outgoing]:
         timeout=GREETING_S,
     )
     try:
-        yield await _greet(client, me, target)
+        session = await _greet(client, me, target)
+        yield session
+        if not session.is_broken:
+            with suppress(SMTPException, OSError, TimeoutError):
+                await client.quit(timeout=QUIT_S)
     finally:
-        with suppress(SMTPException, OSError, TimeoutError):
-            await client.quit(timeout=QUIT_S)
-        client.close()
-        opened.close()
+        _drop(client, opened)
 
 
-async def _connect(me: Me, target: Target) -> socket.socket:
+async def _connect(me: Me, target: Target, within_s: float) -> socket.socket:
     opened = socket.socket(socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         opened.setblocking(False)
         opened.bind((format_address(me.address), 0))
-        async with asyncio.timeout(CONNECT_S):
+        async with asyncio.timeout(within_s):
             where = (format_address(target.address), target.port)
             await asyncio.get_running_loop().sock_connect(opened, where)
+        _notice_silence(opened)
     except TimeoutError:
         opened.close()
         raise CallError(unreachable(_WORDS[errno.ETIMEDOUT])) from None
@@ -119,10 +126,32 @@ async def _connect(me: Me, target: Target) -> socket.socket:
     return opened
 
 
+def _notice_silence(opened: socket.socket) -> None:
+    """A node that is switched off says no goodbye: without this, a session with it lasts hours."""
+    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENT_S // 2)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, SILENT_S // 6)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
+    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_S * 1000)
+
+
+def _drop(client: SMTP, opened: socket.socket) -> None:
+    """Close at once, also with a message half on its way."""
+    transport = client.transport
+    client.close()
+    if isinstance(transport, asyncio.WriteTransport):
+        transport.abort()  # closes the socket once the loop has let go of it
+    else:
+        opened.close()
+
+
 async def _greet(client: SMTP, me: Me, target: Target) -> Outgoing:
     try:
         await client.connect()
-        await client.ehlo(timeout=COMMAND_S)
+        try:
+            await client.ehlo(timeout=COMMAND_S)
+        except SMTPHeloError:  # a server older than RFC 1869
+            await client.helo(timeout=COMMAND_S)
     except SMTPResponseException as error:
         said = judge(error.code, error.message)
         later = Outcome(Verdict.RETRY, said.code, said.enhanced, said.text)
@@ -140,13 +169,14 @@ def _words(error: BaseException) -> str:
 
 
 class Outgoing:
-    """One session. After a CallError it is of no more use."""
+    """One session. Once `is_broken` it is of no more use."""
 
     def __init__(self, client: SMTP, me: Me, target: Target) -> None:
         self._client = client
         self._me = me
         self._target = target
         self._has_mail = False
+        self.is_broken = False
         self.spelling: str | None = None
         """The domain the node took, once it took one."""
 
@@ -156,24 +186,29 @@ class Outgoing:
         """
         fates: list[Fate] = []
         try:
-            await self._hand_over(work, path, fates)
-        except SMTPResponseException as error:
-            self._settle_rest(work, fates, judge(error.code, error.message))
-        except (SMTPException, OSError) as error:
-            self.is_broken = True
-            text = f"the connection broke: {_words(error)}"
-            self._settle_rest(work, fates, unreachable(text))
+            file = await asyncio.get_running_loop().run_in_executor(None, path.open, "rb")
+        except OSError as error:
+            self._settle_rest(work, fates, _unreadable(error))
+            return fates
+        with file:
+            try:
+                await self._hand_over(work, file, fates)
+            except (SMTPException, OSError) as error:
+                self.is_broken = True
+                text = f"the connection broke: {_words(error)}"
+                self._settle_rest(work, fates, unreachable(text))
+            except ValueError:  # of aiosmtplib, before anything is sent
+                text = "an address of it cannot be written in a command"
+                self._settle_rest(work, fates, Outcome(Verdict.FAILED, 0, "5.1.3", text))
         return fates
 
-    is_broken = False
-
-    async def _hand_over(self, work: Work, path: Path, fates: list[Fate]) -> None:
+    async def _hand_over(self, work: Work, file: BinaryIO, fates: list[Fate]) -> None:
         hindered = obstacle(work.envelope.needs, self._client.esmtp_extensions)
         if hindered is not None:
             self._settle_rest(work, fates, hindered)
             return
         await self._reset()
-        said = await self._command("MAIL", f"FROM:<{work.envelope.sender}>", self._mail_words(work))
+        said = await self._command("MAIL", f"FROM:<{self._sender(work)}>", self._mail_words(work))
         self._has_mail = True
         if said.verdict is not Verdict.DELIVERED:
             self._settle_rest(work, fates, said)
@@ -186,10 +221,16 @@ class Outgoing:
             else:
                 fates.append((one, answer, False))
         if taken:
-            end = await self._data(path)
+            end = await self._data(file)
             self._has_mail = False
             has_dsn = "dsn" in self._client.esmtp_extensions
             fates += [(one, end, _wants_receipt(one) and not has_dsn) for one in taken]
+
+    def _sender(self, work: Work) -> str:
+        """On the wire we are a literal: old servers know nothing else (mail.md §1)."""
+        local, _, domain = work.envelope.sender.rpartition("@")
+        is_ours = parse_domain(domain) == self._me.address
+        return f"{local}@{self._me.literal}" if is_ours else work.envelope.sender
 
     async def _reset(self) -> None:
         if self._has_mail:
@@ -202,18 +243,32 @@ class Outgoing:
         domains = candidates(one.domain, self._target.address, remembered, self._target.key)
         first: Outcome | None = None
         for domain in domains:
-            answer = await self._command("RCPT", f"TO:<{one.local}@{domain}>", self._words_of(one))
+            try:
+                answer = await self._command(
+                    "RCPT", f"TO:<{one.local}@{domain}>", self._words_of(one)
+                )
+            except (SMTPException, OSError):
+                if first is None:
+                    raise
+                self.is_broken = True  # it hangs up on so many questions: its first answer counts
+                return first
             if answer.verdict is Verdict.DELIVERED:
                 self.spelling = domain
                 return answer
             first = first or answer
-            if answer.verdict is Verdict.RETRY or not may_be_spelling(answer.code, answer.enhanced):
-                return answer
+            is_proven = domain == self.spelling  # it took this spelling for somebody else
+            if is_proven or not may_be_spelling(answer.code, answer.enhanced):
+                return answer if answer.verdict is Verdict.RETRY else first
         return first or unreachable("no spelling of the address is left")
 
     async def _command(self, verb: str, path: str, words: Sequence[str]) -> Outcome:
-        line = " ".join([verb, path, *words]).encode("utf-8", "surrogateescape")
+        if self.is_broken:
+            raise ConnectionError("it was closed")
+        line = " ".join(part for part in (verb, path, *words) if part).encode(
+            "utf-8", "surrogateescape"
+        )
         said = await self._client.execute_command(line, timeout=COMMAND_S)
+        self.is_broken = said.code == SERVICE_ENDS
         return judge(said.code, said.message)
 
     def _mail_words(self, work: Work) -> list[str]:
@@ -238,28 +293,36 @@ class Outgoing:
             words.append(f"ORCPT={_xtext(one.original)}")
         return words
 
-    async def _data(self, path: Path) -> Outcome:
-        loop = asyncio.get_running_loop()
-        file = await loop.run_in_executor(None, path.open, "rb")
-        with file:
-            said = await self._client.execute_command(b"DATA", timeout=COMMAND_S)
-            if said.code != 354:
-                answer = judge(said.code, said.message)
-                is_odd = answer.verdict is Verdict.DELIVERED
-                return unreachable("a strange answer to DATA") if is_odd else answer
-            return await self._text(file)
-
-    async def _text(self, file: BinaryIO) -> Outcome:
+    async def _data(self, file: BinaryIO) -> Outcome:
+        answer = await self._command("DATA", "", ())
+        if answer.code != START_INPUT:
+            is_odd = answer.verdict is Verdict.DELIVERED
+            return unreachable("a strange answer to DATA") if is_odd else answer
         protocol = self._client.protocol
         if protocol is None:
-            return unreachable("the connection broke")
-        stuffer = DotStuffer()
-        loop = asyncio.get_running_loop()
+            raise ConnectionError("it was closed")
+        answering = asyncio.create_task(protocol.read_response())
+        try:
+            return await self._text(file, protocol, answering)
+        finally:
+            answering.cancel()
+            await asyncio.gather(answering, return_exceptions=True)
+
+    async def _text(
+        self, file: BinaryIO, protocol: SMTPProtocol, answering: asyncio.Task[SMTPResponse]
+    ) -> Outcome:
+        """The text, as fast as the other side takes it; it may answer before all of it is there."""
+        stuffer, loop = DotStuffer(), asyncio.get_running_loop()
         while chunk := await loop.run_in_executor(None, file.read, CHUNK_BYTES):
             protocol.write(stuffer.feed(chunk))
-            await _drained(protocol)
+            if await _answered_early(protocol, answering):
+                self.is_broken = True  # the rest of the text is not for reading
+                early = judge(*answering.result())
+                is_odd = early.verdict is Verdict.DELIVERED
+                return unreachable("an answer before the end of the text") if is_odd else early
         protocol.write(b".\r\n")
-        said = await protocol.read_response(timeout=DATA_S)
+        async with asyncio.timeout(DATA_S):
+            said = await answering
         return judge(said.code, said.message)
 
     def _settle_rest(self, work: Work, fates: list[Fate], outcome: Outcome) -> None:
@@ -268,13 +331,32 @@ class Outgoing:
         fates += [(one, outcome, False) for one in work.recipients if one.id not in settled]
 
 
-async def _drained(protocol: SMTPProtocol) -> None:
-    """Wait until the socket takes more, so that a big message does not pile up in memory."""
-    transport = protocol.transport
-    if transport is None:
-        raise ConnectionError("the connection broke")
-    async with asyncio.timeout(STALL_S):
-        await protocol._drain_helper()  # of asyncio.streams.FlowControlMixin
+async def _answered_early(protocol: SMTPProtocol, answering: asyncio.Task[SMTPResponse]) -> bool:
+    """Wait until the socket takes more, so that a big message does not pile up in memory; or until
+    the other side says something, which it should not yet.
+    """
+    draining = asyncio.ensure_future(protocol._drain_helper())  # as asyncio.StreamWriter.drain
+    try:
+        await asyncio.wait(
+            (draining, answering), timeout=STALL_S, return_when=asyncio.FIRST_COMPLETED
+        )
+        if answering.done():
+            return True
+        if not draining.done():
+            raise TimeoutError("the node takes no more of the text")
+        draining.result()
+        return False
+    finally:
+        draining.cancel()
+        await asyncio.gather(draining, return_exceptions=True)
+
+
+def _unreadable(error: OSError) -> Outcome:
+    """Our own disk."""
+    if isinstance(error, FileNotFoundError):
+        text = "its text is gone from the disk of this machine"
+        return Outcome(Verdict.FAILED, 0, "5.3.0", text)
+    return Outcome(Verdict.RETRY, 0, "4.3.0", "the disk of this machine cannot be read now")
 
 
 def _wants_receipt(one: Recipient) -> bool:

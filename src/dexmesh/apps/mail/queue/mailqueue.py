@@ -200,9 +200,13 @@ class MailQueue:
         return await self._read(lambda one: progress.due(one, self._q(), limit))
 
     async def seconds_until_due(self) -> float | None:
-        """How long until a node or a report is due; None while nothing waits."""
+        """How long until a node is due; None while nothing waits."""
         at = await self._read(progress.next_due)
         return None if at is None else max(0.0, at - self._q())
+
+    async def is_known(self, address: Address) -> bool:
+        """Whether mail waits for a node, due or not."""
+        return await self._read(lambda one: progress.is_known(one, address))
 
     async def waiting_nodes(self, limit: int) -> Sequence[Address]:
         """The nodes that mail waits for after a call that failed, at most `limit`."""
@@ -257,6 +261,11 @@ class MailQueue:
     async def next_report(self) -> PendingReport | None:
         """The oldest report that is due."""
         return await self._read(lambda one: reports.next_report(one, self._q()))
+
+    async def seconds_until_report(self) -> float | None:
+        """How long until a report is due; None while there is none."""
+        at = await self._read(reports.next_due)
+        return None if at is None else max(0.0, at - self._q())
 
     async def text_of(self, pending: PendingReport, limit: int) -> tuple[bytes, bytes | None]:
         """Header of the mail a report is about, and all of it if its sender asked for that."""

@@ -50,13 +50,15 @@ def due(connection: sqlite3.Connection, q: float, limit: int) -> list[Due]:
 
 
 def next_due(connection: sqlite3.Connection) -> float | None:
-    """When, in queue time, the next node or report is due."""
-    row = connection.execute(
-        "SELECT MIN(q) FROM (SELECT MIN(next_q) AS q FROM remotes UNION ALL"
-        " SELECT MIN(next_q) FROM reports)"
-    ).fetchone()
-    found: float | None = row[0]
+    """When, in queue time, the next node is due."""
+    found: float | None = connection.execute("SELECT MIN(next_q) FROM remotes").fetchone()[0]
     return found
+
+
+def is_known(connection: sqlite3.Connection, address: Address) -> bool:
+    """Whether mail waits for a node."""
+    row = connection.execute("SELECT 1 FROM remotes WHERE address = ?", (address,)).fetchone()
+    return row is not None
 
 
 def work_for(
@@ -110,8 +112,11 @@ def record_outcomes(
 ) -> list[Gone]:
     """What became of each recipient; the flag says whether a receipt is ours to write."""
     message, is_bounce = work.envelope.id, not work.envelope.sender
+    present = _waiting_rows(connection, message)
     ended: dict[Action, list[tuple[int, Outcome]]] = {Action.FAILED: [], Action.RELAYED: []}
     for one, said, wants_receipt in outcomes:
+        if one.id not in present:
+            continue  # cancelled while it was on its way
         outcome = said
         if said.verdict is Verdict.RETRY:
             outcome = _put_off(connection, one, message, address, said, is_bounce, at)
@@ -128,6 +133,13 @@ def record_outcomes(
     return remove_if_done(connection, message)
 
 
+def _waiting_rows(connection: sqlite3.Connection, message: int) -> set[int]:
+    rows = connection.execute(
+        "SELECT id FROM recipients WHERE message = ? AND state = 0", (message,)
+    )
+    return {row for (row,) in rows}
+
+
 def _put_off(
     connection: sqlite3.Connection,
     one: Recipient,
@@ -138,12 +150,9 @@ def _put_off(
     at: Moment,
 ) -> Outcome:
     """Try this recipient later, unless it has waited long enough."""
-    row = connection.execute(
+    tries, created, warning = connection.execute(
         "SELECT tries, created_q, warning FROM recipients WHERE id = ?", (one.id,)
     ).fetchone()
-    if row is None:  # cancelled meanwhile
-        return outcome
-    tries, created, warning = row
     if is_over(created, at.q):
         return _expired(outcome)
     connection.execute(

@@ -51,6 +51,12 @@ def next_report(connection: sqlite3.Connection, q: float) -> PendingReport | Non
     )
 
 
+def next_due(connection: sqlite3.Connection) -> float | None:
+    """When, in queue time, the next report is due."""
+    found: float | None = connection.execute("SELECT MIN(next_q) FROM reports").fetchone()[0]
+    return found
+
+
 def _concerned(
     connection: sqlite3.Connection, number: int, action: Action, remote: Address
 ) -> list[Concerned]:
