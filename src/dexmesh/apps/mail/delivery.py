@@ -66,6 +66,9 @@ class Signs(Protocol):
     ) -> None:
         """Call `tell` for each of the nodes `waiting` names whenever it shows itself, for ever."""
 
+    async def greet(self, known: Callable[[], Awaitable[Sequence[Address]]]) -> None:
+        """Show ourselves, once, to the nodes that `known` names."""
+
 
 class Delivery:
     """One per worker; `run` goes on for ever."""
@@ -115,6 +118,7 @@ class Delivery:
                 tasks.create_task(self._patiently(self._reports.run))
                 if self._signs is not None:
                     tasks.create_task(self._signs.watch(self._silent_nodes, self.heard))
+                    tasks.create_task(self._signs.greet(self._known_nodes))
         finally:
             await self.close()
 
@@ -138,6 +142,12 @@ class Delivery:
     async def _silent_nodes(self) -> Sequence[Address]:
         try:
             return await self._queue.waiting_nodes(WATCHED)
+        except MailError:
+            return ()
+
+    async def _known_nodes(self) -> Sequence[Address]:
+        try:
+            return await self._queue.known_nodes(WATCHED)
         except MailError:
             return ()
 
@@ -237,11 +247,10 @@ class Delivery:
                 if session.is_broken:
                     break
             count += len(work)
-            if session.spelling not in (None, target.spelling):
-                await self._queue.remember_spelling(target.address, session.spelling or "")
-                target = Target(target.address, target.port, session.spelling, target.key)
             self._reports.wake()
             work = await self._queue.work_for(target.address, AT_ONCE, is_flush=is_flush)
+        if session.spelling is not None:
+            await self._queue.remember_spelling(target.address, session.spelling)
 
     def _count(self, fates: Sequence[Fate]) -> None:
         names = {

@@ -252,6 +252,10 @@ class MailQueue:
         """The domain this node took last time."""
         return await self._read(lambda one: tables.remembered_spelling(one, address))
 
+    async def known_nodes(self, limit: int) -> Sequence[Address]:
+        """Nodes that took mail of ours, the latest first."""
+        return await self._read(lambda one: tables.known_nodes(one, limit))
+
     async def remember_spelling(self, address: Address, domain: str) -> None:
         """This node takes this domain."""
         await self._do(lambda one: tables.remember_spelling(one, address, domain, self._q()))

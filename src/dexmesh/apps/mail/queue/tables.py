@@ -273,6 +273,14 @@ def remembered_spelling(connection: sqlite3.Connection, address: Address) -> str
     return None if row is None else str(row[0])
 
 
+def known_nodes(connection: sqlite3.Connection, limit: int) -> list[Address]:
+    """The nodes whose spelling is known, those it was used for last first."""
+    rows = connection.execute(
+        "SELECT address FROM spellings ORDER BY used_q DESC LIMIT ?", (limit,)
+    )
+    return [Address(address) for (address,) in rows]
+
+
 def remember_spelling(
     connection: sqlite3.Connection, address: Address, domain: str, q: float
 ) -> None:
