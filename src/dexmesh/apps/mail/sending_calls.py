@@ -1,0 +1,311 @@
+"""Send what a program of this machine hands over: find the people, submit, copy, say what became of it.
+
+Place     control_calls.py -> here -> contacts/ (who is meant), submission.py, queue/, imap/boxes.py
+Spec      docs/apps/mail.md §1 (recipients), §4 "Submission"; ours: docs/apps/mail-control.md
+Keeps     nothing is sent unless every recipient is clear; what was sent lies in Sent; uploads are
+          bounded in number, size and age
+Not here  how a message is written (proto/letters.py); when it is tried again (queue/)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import secrets
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass as mutable
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from dexmesh.apps.base.control import Caller, ControlServer
+from dexmesh.apps.base.domains import parse_domain
+from dexmesh.apps.base.mailbox import Mailbox
+from dexmesh.apps.contacts.contact import mailbox_identity
+from dexmesh.apps.mail.control_calls import (
+    Arguments,
+    Desk,
+    number_of,
+    require_user,
+    text_of,
+    texts_of,
+)
+from dexmesh.apps.mail.imap.boxes import INBOX, SENT, Box
+from dexmesh.apps.mail.imap.folder import Folder
+from dexmesh.apps.mail.proto.letters import Letter, compose
+from dexmesh.apps.mail.proto.refusals import Refusal
+from dexmesh.apps.mail.queue import QueueId, State, Waiting
+from dexmesh.apps.mail.reading_calls import newest_first, open_box, summary_of
+from dexmesh.apps.mail.spool import SpoolFile
+from dexmesh.errors import AppError, MailError
+from dexmesh.wire.address import format_address
+
+MAX_TEXT_CHARS = 500_000  # ours: of a text that comes without a message around it
+MAX_RECIPIENTS = 100
+MAX_UPLOADS = 8  # ours: at once
+UPLOAD_S = 600.0  # ours: an upload that nobody continues
+LONGEST_WAIT_S = 60.0  # ours: for the first attempt
+POLL_S = 0.1  # ours
+_REPORTS_LOOKED_AT = 5  # ours: newest mails, when a mail left the queue
+
+
+@mutable
+class _Upload:
+    user: str
+    file: SpoolFile
+    touched: float
+
+
+def register(server: ControlServer, desk: Desk) -> None:
+    """Offer `mail.whoami`, `resolve`, `upload`, `submit` and `send`."""
+    calls = Sending(desk)
+    server.register("mail.whoami", calls.whoami)
+    server.register("mail.resolve", calls.resolve)
+    server.register("mail.upload", calls.upload)
+    server.register("mail.submit", calls.submit)
+    server.register("mail.send", calls.send)
+
+
+class Sending:
+    """The calls about messages that go out."""
+
+    def __init__(self, desk: Desk) -> None:
+        self._desk = desk
+        self._uploads: dict[str, _Upload] = {}
+        self._large = asyncio.Semaphore(2)  # whole messages in memory at once
+
+    async def whoami(self, caller: Caller, _arguments: Arguments) -> dict[str, Any]:
+        """The user one acts for, and his addresses."""
+        user, me = require_user(caller), self._desk.me
+        return {
+            "user": user,
+            "address": f"{user}@{me.literal}",
+            "key_address": f"{user}@{me.key_name}",
+            "max_message_bytes": self._desk.settings.max_message_bytes,
+        }
+
+    async def resolve(self, _caller: Caller, arguments: Arguments) -> dict[str, Any]:
+        """Whom each word of `to` means; an answer a word, with what to write instead if it is nobody."""
+        words = texts_of(arguments, "to", MAX_RECIPIENTS)
+        answers = []
+        for word in words:
+            found = await self._desk.in_thread(self._meant, word)
+            if isinstance(found, Mailbox):
+                answers.append({"text": word, **self._describe(found)})
+            else:
+                answers.append({"text": word, "error": str(found), "hint": found.hint})
+        return {"to": answers}
+
+    def _meant(self, word: str) -> Mailbox | AppError:
+        me = self._desk.me
+        user = self._desk.settings.user(word)
+        if user is not None and self._desk.book.get(word) is None:
+            return Mailbox(user.name, me.literal)  # somebody who lives here
+        found = self._desk.book.resolve_recipient(word)
+        if isinstance(found, Mailbox):
+            return found
+        hint = found.hint
+        if not found.instead:
+            hint = f"`dexmesh contact add {word.strip()[:40]} ADDRESS` takes somebody in; {hint}"
+        return AppError(found.reason, hint)
+
+    def _describe(self, mailbox: Mailbox) -> dict[str, Any]:
+        address = parse_domain(mailbox.domain)
+        return {
+            "mailbox": str(Mailbox(mailbox.local, mailbox.domain)),
+            "name": mailbox.name,
+            "petname": self._desk.petname_at(mailbox),
+            "address": format_address(address) if address else None,
+            "is_here": address == self._desk.me.address,
+        }
+
+    async def _recipients(self, arguments: Arguments, name: str) -> tuple[Mailbox, ...]:
+        found = []
+        for word in texts_of(arguments, name, MAX_RECIPIENTS):
+            one = await self._desk.in_thread(self._meant, word)
+            if isinstance(one, AppError):
+                raise one
+            found.append(one)
+        return tuple({mailbox_identity(one): one for one in found}.values())
+
+    async def send(self, caller: Caller, arguments: Arguments) -> dict[str, Any]:
+        """Compose and send a text; `headers` and `references` may be added."""
+        user = require_user(caller)
+        to, cc = await self._recipients(arguments, "to"), await self._recipients(arguments, "cc")
+        headers = arguments.get("headers", {})
+        if not isinstance(headers, dict) or len(headers) > 10:
+            raise AppError("'headers' is an object of at most 10 fields")
+        letter = Letter(
+            sender=Mailbox(user, self._desk.me.literal),
+            to=to,
+            cc=cc,
+            subject=text_of(arguments, "subject", ""),
+            text=text_of(arguments, "text", "", MAX_TEXT_CHARS),
+            references=tuple(texts_of(arguments, "references")),
+            headers=tuple(
+                (str(name), str(value)[:MAX_HEADER_CHARS]) for name, value in headers.items()
+            ),
+        )
+        mark = secrets.token_hex(12)
+        message_id = f"<{mark}@{self._desk.me.key_name}>"
+        data = compose(
+            letter, date=datetime.now(UTC).astimezone(), message_id=message_id, boundary=f"={mark}"
+        )
+        file = self._desk.spool.begin()
+        try:
+            _accepted(await file.write(data))
+            _accepted(await file.finish())
+            return await self._submit(user, file.path, (*to, *cc), arguments)
+        finally:
+            await file.remove()
+
+    async def upload(self, caller: Caller, arguments: Arguments) -> dict[str, Any]:
+        """A piece (base64) of a message; without `upload` a new one begins."""
+        user, token = require_user(caller), text_of(arguments, "upload", "")
+        await self._drop_old()
+        if not token:
+            if len(self._uploads) >= MAX_UPLOADS:
+                raise MailError(452, "4.3.1", "too many messages are being written, try again")
+            token = secrets.token_hex(16)
+            self._uploads[token] = _Upload(user, self._desk.spool.begin(), time.monotonic())
+        upload = self._upload(user, token)
+        try:
+            data = base64.b64decode(text_of(arguments, "data", "", 1 << 20), validate=True)
+        except binascii.Error:
+            raise AppError("'data' is base64") from None
+        if upload.file.size + len(data) > self._desk.settings.max_message_bytes:
+            await self._drop(token)
+            most = self._desk.settings.max_message_bytes
+            raise MailError(
+                552, "5.3.4", f"a message has at most {most} bytes, attachments included"
+            )
+        upload.touched = time.monotonic()
+        _accepted(await upload.file.write(data))
+        return {"upload": token, "size": upload.file.size}
+
+    async def submit(self, caller: Caller, arguments: Arguments) -> dict[str, Any]:
+        """Send the uploaded message to these people."""
+        user, token = require_user(caller), text_of(arguments, "upload")
+        upload = self._upload(user, token)
+        try:
+            people = await self._recipients(arguments, "to")
+            _accepted(await upload.file.finish())
+            return await self._submit(user, upload.file.path, people, arguments)
+        finally:
+            await self._drop(token)
+
+    def _upload(self, user: str, token: str) -> _Upload:
+        upload = self._uploads.get(token)
+        if upload is None or upload.user != user:
+            raise AppError("there is no such upload", "begin it again")
+        return upload
+
+    async def _drop_old(self) -> None:
+        now = time.monotonic()
+        for token in [t for t, one in self._uploads.items() if now - one.touched > UPLOAD_S]:
+            await self._drop(token)
+
+    async def _drop(self, token: str) -> None:
+        upload = self._uploads.pop(token, None)
+        if upload is not None:
+            await upload.file.remove()
+
+    # What becomes of it
+
+    async def _submit(
+        self, user: str, message: Path, people: Sequence[Mailbox], arguments: Arguments
+    ) -> dict[str, Any]:
+        if not people:
+            raise AppError(
+                "nobody is named as recipient", "name one: `dexmesh mail send WHO SUBJECT`"
+            )
+        wait_s = number_of(arguments, "wait_s", 0, 0, LONGEST_WAIT_S)
+        number = await self._desk.submission.submit(user, message, people)
+        copy_trouble = await self._keep_copy(user, message)
+        fates = await self._watch(user, number, people, wait_s)
+        return {
+            "queue_id": number,
+            "recipients": fates,
+            "sent_copy": copy_trouble is None,
+            "trouble": copy_trouble,
+        }
+
+    async def _keep_copy(self, user: str, message: Path) -> str | None:
+        """Put a copy into Sent; why not, if it cannot be: the mail itself is on its way already."""
+        try:
+            box = await open_box(self._desk, user, SENT)
+            async with self._large:
+                data = await self._desk.in_thread(message.read_bytes)
+                self._desk.store.require_room(user, len(data))
+                await box.run(box.folder.append, data, "S")
+        except MailError as error:
+            return error.public_text
+        except OSError as error:
+            return error.strerror or "the disk failed"
+        return None
+
+    async def _watch(
+        self, user: str, number: QueueId | None, people: Sequence[Mailbox], wait_s: float
+    ) -> list[dict[str, Any]]:
+        """What is known of each recipient after the first attempts, or when the wait is over."""
+        until = asyncio.get_running_loop().time() + wait_s
+        while True:
+            rows = await self._rows(user, number)
+            is_open = any(row.state == State.WAITING and row.tries == 0 for row in rows)
+            if not is_open or asyncio.get_running_loop().time() >= until:
+                break
+            await asyncio.sleep(POLL_S)
+        failed = number is not None and not rows and await self._has_report(user, number)
+        return [self._fate(one, rows, failed) for one in people]
+
+    async def _rows(self, user: str, number: QueueId | None) -> Sequence[Waiting]:
+        if number is None:
+            return ()
+        return [row for row in await self._desk.queue.list(user) if row.id == number]
+
+    def _fate(self, one: Mailbox, rows: Sequence[Waiting], has_report: bool) -> dict[str, Any]:
+        told = self._describe(one)
+        address = parse_domain(one.domain)
+        wanted = str(Mailbox(one.local, "")).lower()
+        mine = [
+            row
+            for row in rows
+            if row.address == address and row.recipient.rpartition("@")[0].lower() in ("", wanted)
+        ] or [row for row in rows if row.address == address]
+        if told["is_here"]:
+            return {**told, "state": "delivered", "reason": "lives here"}
+        if not mine:
+            state = "failed" if has_report else "delivered"
+            return {**told, "state": state, "reason": "a report is in INBOX" if has_report else ""}
+        row = mine[0]
+        state = "waiting" if row.state == State.WAITING else row.state.name.lower()
+        reason = row.reason or ("being tried for the first time" if not row.tries else "")
+        return {
+            **told,
+            "state": state,
+            "reason": reason,
+            "next_unix": row.next_unix,
+            "tries": row.tries,
+        }
+
+    async def _has_report(self, user: str, number: QueueId) -> bool:
+        """Whether INBOX just got the report that this mail failed."""
+        box: Box = await open_box(self._desk, user, INBOX)
+        mark = f"<report-{number}-"
+        return await box.run(_is_reported, box.folder, mark)
+
+
+MAX_HEADER_CHARS = 4000  # ours
+
+
+def _is_reported(folder: Folder, mark: str) -> bool:
+    newest = newest_first(folder)[:_REPORTS_LOOKED_AT]
+    summaries = (summary_of(folder, entry.uid, INBOX) for entry in newest)
+    return any(one is not None and one.message_id.startswith(mark) for one in summaries)
+
+
+def _accepted(refusal: Refusal | None) -> None:
+    if refusal is not None:
+        raise MailError(refusal.code, refusal.enhanced, refusal.text)
