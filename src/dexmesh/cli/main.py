@@ -1,35 +1,38 @@
 """The `dexmesh` command: wires the command groups and nothing else.
 
 Place     console script `dexmesh`, `python -m dexmesh`
-Keeps     a command's module is imported with the program, but what it needs to run only when it runs
+Keeps     a command of the node is imported with the program, one of the apps when it is asked for; what it
+          needs to run only when it runs
 """
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from typing import ClassVar
 
 import typer
 
 from dexmesh import __version__
-from dexmesh.cli import (
-    config,
-    contact,
-    demo_command,
-    identity,
-    mail,
-    node,
-    peers,
-    ping,
-    setup,
-    up,
-)
-from dexmesh.cli import mail_service as mail_service  # commands of mail.app
-from dexmesh.cli import mail_users as mail_users
+from dexmesh.cli import config, demo_command, identity, node, peers, ping, up
+from dexmesh.cli.lazy import LazyGroup
 from dexmesh.cli.output import example, print_json, reports_errors
 from dexmesh.cli.places import JsonOption
 
+
+class Root(LazyGroup):
+    """Commands of the node at once, those of the apps when they are asked for."""
+
+    waiting: ClassVar[Mapping[str, str]] = {
+        "mail": "dexmesh.cli.mail_commands",
+        "contact": "dexmesh.cli.contact",
+        "setup": "dexmesh.cli.setup",
+    }
+
+
 app = typer.Typer(
     name="dexmesh",
+    cls=Root,
     no_args_is_help=True,
     add_completion=False,
     rich_markup_mode="rich" if sys.stdout and sys.stdout.isatty() else None,  # plain is quicker
@@ -50,9 +53,6 @@ app.command("demo", epilog=example("dexmesh demo --stay"))(demo_command.demo)
 app.add_typer(peers.app, name="peer")
 app.add_typer(identity.keys_app, name="keys")
 app.add_typer(config.app, name="config")
-app.add_typer(contact.app, name="contact")
-app.add_typer(mail.app, name="mail")
-app.add_typer(setup.app, name="setup")
 
 
 @app.command("version", epilog=example("dexmesh version"))

@@ -1,0 +1,65 @@
+"""Let groups of commands wait until somebody asks for one: `dexmesh up` shall not read mail's modules.
+
+Place     cli/main.py -> here -> typer
+Spec      docs/decisions/0008 (the start of the program is measured)
+Keeps     looks to everybody like a group with all its commands; a module is imported when its group is
+          used, shown, or completed
+Not here  which groups there are (main.py)
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any, ClassVar
+
+from typer.core import TyperGroup
+from typer.main import get_group_from_info
+from typer.models import TyperInfo
+
+
+class LazyGroup(TyperGroup):
+    """The root of all commands. Subclasses name what waits in `waiting`."""
+
+    waiting: ClassVar[Mapping[str, str]] = {}
+    """The name of each group and the module whose `app` it is, in the order of the help."""
+
+    def __init__(self, **attributes: Any) -> None:
+        super().__init__(**attributes)
+        self.commands = _Commands(self, dict(self.commands), self.waiting)
+
+
+class _Commands(MutableMapping[str, Any]):
+    """Commands by name; what is not there yet is fetched when it is asked for."""
+
+    def __init__(self, root: TyperGroup, there: dict[str, Any], waiting: Mapping[str, str]) -> None:
+        self._root = root
+        self._there = there
+        self._waiting = waiting
+
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._there and name in self._waiting:
+            self._there[name] = self._fetch(name)
+        return self._there[name]
+
+    def __iter__(self) -> Iterator[str]:
+        own = (name for name in self._there if name not in self._waiting)
+        yield from (*own, *self._waiting)
+
+    def __len__(self) -> int:
+        return len(self._there.keys() | self._waiting.keys())
+
+    def __setitem__(self, name: str, command: Any) -> None:
+        self._there[name] = command
+
+    def __delitem__(self, name: str) -> None:
+        del self._there[name]
+
+    def _fetch(self, name: str) -> TyperGroup:
+        module = importlib.import_module(self._waiting[name])
+        return get_group_from_info(
+            TyperInfo(module.app, name=name),
+            pretty_exceptions_short=False,
+            rich_markup_mode=self._root.rich_markup_mode,
+            suggest_commands=self._root.suggest_commands,
+        )
