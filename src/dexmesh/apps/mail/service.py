@@ -22,6 +22,7 @@ from dexmesh.apps.base.control import Caller, ControlServer, Users
 from dexmesh.apps.base.home import Home
 from dexmesh.apps.base.me import Me
 from dexmesh.apps.base.settings import AppSettings, has_mbox, load_settings
+from dexmesh.apps.base.signs import SignsOfLife
 from dexmesh.apps.base.sockets import Listening, Purpose, wishes
 from dexmesh.apps.base.supervisor import AGAIN, DONE, REOPEN
 from dexmesh.apps.contacts.book import AddressBook
@@ -124,8 +125,11 @@ class Service:
             me, mail, self.store, self.queue, self.book, self.spool, self.logins, self.people
         )
         first = mail.users[0].name if mail.users else ""
+        self.signs = SignsOfLife(login, me.address)
         self.delivery = Delivery(
-            me, self.queue, self.store, self.book, self.spool, first_user=first
+            *(me, self.queue, self.store, self.book, self.spool),
+            first_user=first,
+            signs=self.signs,
         )
         self.imap = ImapServer(
             self.boxes, self.logins.check, self._check_room, mail.max_message_bytes
