@@ -21,6 +21,7 @@ from dexmesh.values import dataclass
 MAX_HEADERS_BYTES = 32 * 1024  # ours: how much of the original's header is quoted
 MAX_FULL_BYTES = 256 * 1024  # ours: a longer original is quoted by its header, even for RET=FULL
 
+_TOO_LONG = re.compile(rb"([^\r\n]{900})[^\r\n]+")  # RFC 5322 §2.1.1: 998 are allowed
 _BAD = re.compile(r"[\x00-\x1f\x7f]+")
 
 
@@ -170,7 +171,7 @@ def _quoted(original: Original) -> bytes:
     header = original.header
     if len(header) > MAX_HEADERS_BYTES:
         header = header[: header.rfind(b"\r\n", 0, MAX_HEADERS_BYTES) + 2]
-    return _typed("text/rfc822-headers", header)
+    return _typed("text/rfc822-headers", _TOO_LONG.sub(rb"\1", header))
 
 
 def _typed(kind: str, content: bytes) -> bytes:
