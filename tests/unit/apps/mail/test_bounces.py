@@ -44,7 +44,7 @@ def read(report: Report) -> EmailMessage:
     assert max(len(line) for line in data.split(b"\r\n")) <= 998
     message = email.message_from_bytes(data, policy=email.policy.default)
     assert not message.defects
-    return cast(EmailMessage, message)
+    return message
 
 
 def fields(part: EmailMessage) -> list[dict[str, str]]:
