@@ -1,0 +1,60 @@
+"""Groups of commands that wait: seen by everybody, imported by whoever uses them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import typer.main
+from typer.testing import CliRunner
+
+from dexmesh.cli.main import Root, app
+
+_IMPORTED = """
+import sys
+from dexmesh.cli.main import app
+sys.argv = ["dexmesh", *sys.argv[1:]]
+try:
+    app()
+except SystemExit:
+    pass
+print(*sorted(name for name in sys.modules if name.startswith("dexmesh.")))
+"""
+
+
+def _modules(*arguments: str) -> list[str]:
+    """What is imported when these arguments were given."""
+    argv = [sys.executable, "-c", _IMPORTED, *arguments]
+    return subprocess.run(argv, capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_a_command_of_the_node_imports_none_of_the_apps() -> None:
+    modules = _modules("version")
+    assert not [name for name in modules if name.startswith("dexmesh.apps.mail")]
+    assert not set(Root.waiting.values()) & set(modules)
+
+
+def test_a_group_that_is_used_is_imported_and_the_others_are_not() -> None:
+    modules = _modules("contact", "--help")
+    assert "dexmesh.cli.contact" in modules
+    assert "dexmesh.cli.mail_commands" not in modules
+
+
+def test_the_help_names_all_groups_and_a_slip_is_noticed() -> None:
+    shown = CliRunner().invoke(app, ["--help"]).stdout
+    for name in Root.waiting:
+        assert f"  {name} " in shown
+    assert "Did you mean 'mail'?" in CliRunner().invoke(app, ["mial"]).stderr
+
+
+def test_to_programs_it_is_a_group_like_any_other() -> None:
+    root = typer.main.get_group(app)
+    assert isinstance(root, Root)
+    names = list(root.commands)
+    assert len(names) == len(root.commands) == len(set(names))
+    assert set(Root.waiting) < set(names)
+    assert {name for name, _ in root.commands.items()} == set(names)
+    assert list(root.commands) == names  # fetching changed nothing
+    root.commands["extra"] = root.commands["mail"]
+    del root.commands["extra"]
+    assert root.commands.get("extra") is None
