@@ -132,9 +132,11 @@ def test_no_name_leaves_its_place_in_an_export(name: str, form: str) -> None:
         plain.card,
     )
     done = export([odd, plain], form).text
+    if form.startswith("vcard"):
+        assert len(list(read_cards(done))) == 2
+        return
     assert done.count("\n") == export([plain, plain], form).text.count("\n")
-    if not form.startswith("vcard"):
-        assert not set("`$;#\\") & set(done)
+    assert not set("`$;#\\") & set(done)
 
 
 @given(st.text(max_size=300))

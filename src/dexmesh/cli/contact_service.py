@@ -51,7 +51,7 @@ def send_request(home: Home, contact: Contact, user: str | None, config: Path | 
     try:
         own = own_user(home, user)
         me = Invitation(own_key(home, config), own, full_name=full_name_of(own))
-        with ControlClient(home.control_socket, user, _PATIENCE_S) as client:
+        with ControlClient(home.control_socket, own, _PATIENCE_S) as client:
             client.call(
                 "mail.send",
                 to=[str(contact.mails[0])],

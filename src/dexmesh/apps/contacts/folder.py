@@ -48,7 +48,7 @@ class Folder:
             return None
 
     def stamps(self, suffix: str, most: int) -> dict[str, Stamp]:
-        """The stamp of every visible file with this suffix, sorted by name; at most `most` + 1."""
+        """The stamp of every visible file with this suffix, sorted by stem; at most `most` + 1."""
         found: list[tuple[str, Stamp]] = []
         try:
             with self._as_owner(), os.scandir(self.path) as entries:
@@ -63,7 +63,7 @@ class Folder:
             return {}
         except PermissionError:
             raise _not_yours(self.path) from None
-        return dict(sorted(found))
+        return dict(sorted(found, key=lambda one: one[0].removesuffix(suffix)))
 
     def read(self, name: str, most: int) -> bytes:
         """The file, and one byte more than `most` if it is longer. Raises FileNotFoundError, ContactError."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from pathlib import Path
 
 import pytest
 
@@ -157,3 +158,10 @@ def test_passwords_do_not_show_in_a_log() -> None:
 def test_an_invitation_is_told_from_an_address() -> None:
     assert is_invitation(" DexMesh:1/x")
     assert not is_invitation("stuart@dexmesh")
+
+
+def test_the_example_in_the_documentation_is_one() -> None:
+    page = Path(__file__).parents[4] / "docs" / "apps" / "invitation.md"
+    [line] = [one for one in page.read_text().splitlines() if one.startswith("    DEXMESH:")]
+    example = Invitation(KEY, "stuart", "stuart", "Stuart Cheshire")
+    assert line.strip() == encode_invitation(example)

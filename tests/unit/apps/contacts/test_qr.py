@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import shutil
+import subprocess
+from pathlib import Path
 
 import pytest
 import segno
@@ -50,6 +53,16 @@ def test_pictures_are_png_or_svg() -> None:
     assert b"<svg" in picture_qr(TEXT, "a.svg")
     with pytest.raises(ContactError, match="not a PNG or SVG"):
         picture_qr(TEXT, "a.jpg")
+
+
+@pytest.mark.interop
+@pytest.mark.skipif(shutil.which("zbarimg") is None, reason="zbar-tools are not installed")
+def test_another_program_reads_the_picture(tmp_path: Path) -> None:
+    picture = tmp_path / "a.png"
+    picture.write_bytes(picture_qr(TEXT, "a.png"))
+    command = ["zbarimg", "--raw", "-q", str(picture)]
+    done = subprocess.run(command, capture_output=True, timeout=30, check=True, text=True)
+    assert done.stdout.strip() == TEXT
 
 
 def test_too_much_for_a_code_is_refused() -> None:

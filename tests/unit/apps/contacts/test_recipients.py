@@ -71,9 +71,9 @@ def test_somebody_known_by_his_key_alone_gets_mail_under_his_petname(tmp_path: P
     [
         (f"bob@[{BOB_PADDED}]", (f"bob@{BOB_LITERAL}",)),
         (f"x@{BOB_SHORT}", (f"x@{BOB_LITERAL}",)),
-        ("stuat", ("stuart",)),
+        ("stuartt", ("stuart",)),
         ("che", ("stuart",)),
-        ("alice@stuat", ("alice@stuart",)),
+        ("alice@stuartt", ("alice@stuart",)),
         ("nobody-like-that", ()),
         ("x@example.org", ()),
         ("x@[IPv6:2001:db8::1]", ()),

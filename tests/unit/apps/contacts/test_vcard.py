@@ -23,7 +23,7 @@ from dexmesh.apps.contacts.vcard import (
     write_card,
 )
 
-LITERAL = "stuart@[IPv6:fc68:2ecd:2889:c9f0:eae5:6ba4:583d:a21c]"
+LITERAL = "stuart@[IPv6:fc68:2ecd:2889:c9f0::a21c]"
 
 
 def card_text(*lines: str, version: str = "4.0") -> str:
