@@ -73,7 +73,8 @@ class Reading:
 
     async def list(self, caller: Caller, arguments: Arguments) -> dict[str, Any]:
         """The newest messages of a folder; waits for one if asked to and there is none."""
-        user, name = require_user(caller), text_of(arguments, "folder", INBOX)
+        user = require_user(caller)
+        name = canonical(self._desk, user, text_of(arguments, "folder", INBOX))
         limit = int(number_of(arguments, "limit", 50, 1, MAX_LIST))
         before = int(number_of(arguments, "before", 2**32, 1, 2**32))
         wait_s = number_of(arguments, "wait_s", 0, 0, LONGEST_WAIT_S)
@@ -158,8 +159,9 @@ class Reading:
     async def move(self, caller: Caller, arguments: Arguments) -> dict[str, Any]:
         """Move a message into another folder; the id it has there."""
         box, name, uid = await self.find(caller, arguments)
-        target_name = text_of(arguments, "to")
-        target = await open_box(self._desk, require_user(caller), target_name)
+        user = require_user(caller)
+        target_name = canonical(self._desk, user, text_of(arguments, "to"))
+        target = await open_box(self._desk, user, target_name)
         moved = await box.move([uid], target)
         if uid not in moved:
             raise gone(id_of(name, uid))
@@ -189,7 +191,7 @@ async def find_message(desk: Desk, user: str, arguments: Arguments) -> tuple[Box
     if match is None:
         hint = "`dexmesh mail list` shows the numbers; `latest` is the newest"
         raise AppError(f"{text[:80]!r} is no number of a message", hint)
-    name = match.group(1) or text_of(arguments, "folder", INBOX)
+    name = canonical(desk, user, match.group(1) or text_of(arguments, "folder", INBOX))
     box = await open_box(desk, user, name)
     async with box.lock:
         newest = next(reversed(box.folder.entries), None)
@@ -203,14 +205,19 @@ async def find_message(desk: Desk, user: str, arguments: Arguments) -> tuple[Box
 
 async def open_box(desk: Desk, user: str, name: str) -> Box:
     """A folder of the user, up to date. Raises AppError if there is none of that name."""
-    known = desk.boxes.names(user)
-    name = next((one for one in known if one.lower() == name.lower()), name)
     try:
         return await desk.boxes.open(user, name)
     except (KeyError, FolderNameError):
+        known = desk.boxes.names(user)
         raise AppError(
             f"there is no folder {name[:80]!r}", f"there are: {', '.join(known)}"
         ) from None
+
+
+def canonical(desk: Desk, user: str, name: str) -> str:
+    """The folder as it is called, whatever the case somebody typed."""
+    known = desk.boxes.names(user)
+    return next((one for one in known if one.lower() == name.lower()), name)
 
 
 def id_of(folder: str, uid: int) -> str:

@@ -22,7 +22,7 @@ from typing import Any
 
 from dexmesh.apps.base.control import Caller, ControlServer
 from dexmesh.apps.base.domains import parse_domain
-from dexmesh.apps.base.mailbox import Mailbox
+from dexmesh.apps.base.mailbox import Mailbox, readable_mailboxes
 from dexmesh.apps.contacts.contact import mailbox_identity
 from dexmesh.apps.mail.control_calls import (
     Arguments,
@@ -35,6 +35,7 @@ from dexmesh.apps.mail.control_calls import (
 from dexmesh.apps.mail.imap.boxes import INBOX, SENT, Box
 from dexmesh.apps.mail.imap.folder import Folder
 from dexmesh.apps.mail.proto.letters import Letter, compose
+from dexmesh.apps.mail.proto.parts import MAX_HEADER_BYTES, field_values, parse_message
 from dexmesh.apps.mail.proto.refusals import Refusal
 from dexmesh.apps.mail.queue import QueueId, State, Waiting
 from dexmesh.apps.mail.reading_calls import newest_first, open_box, summary_of
@@ -44,6 +45,7 @@ from dexmesh.wire.address import format_address
 
 MAX_TEXT_CHARS = 500_000  # ours: of a text that comes without a message around it
 MAX_RECIPIENTS = 100
+MAX_HEADER_CHARS = 4000  # ours: of a field that comes along
 MAX_UPLOADS = 8  # ours: at once
 UPLOAD_S = 600.0  # ours: an upload that nobody continues
 LONGEST_WAIT_S = 60.0  # ours: for the first attempt
@@ -192,9 +194,26 @@ class Sending:
         try:
             people = await self._recipients(arguments, "to")
             _accepted(await upload.file.finish())
+            await self._desk.in_thread(self._require_own_author, user, upload.file.path)
             return await self._submit(user, upload.file.path, people, arguments)
         finally:
             await self._drop(token)
+
+    def _require_own_author(self, user: str, message: Path) -> None:
+        """Nobody writes as somebody else. For a thread. Raises MailError."""
+        with message.open("rb") as file:
+            data = file.read(MAX_HEADER_BYTES)
+        tree = parse_message(data)
+        values = field_values(data, tree.header, b"from")
+        people = [one for value in values for one in readable_mailboxes(value)]
+        aliases = self._desk.settings.aliases
+        for one in people:
+            is_own_name = one.local.lower() == user or user in aliases.get(one.local.lower(), ())
+            if not is_own_name or parse_domain(one.domain) != self._desk.me.address:
+                own = f"{user}@{self._desk.me.literal}"
+                raise MailError(550, "5.7.1", f"From names <{one}>, and you are <{own}>")
+        if len(people) != 1 or len(values) != 1:
+            raise MailError(550, "5.6.0", "a message has one From field with one address")
 
     def _upload(self, user: str, token: str) -> _Upload:
         upload = self._uploads.get(token)
@@ -295,9 +314,6 @@ class Sending:
         box: Box = await open_box(self._desk, user, INBOX)
         mark = f"<report-{number}-"
         return await box.run(_is_reported, box.folder, mark)
-
-
-MAX_HEADER_CHARS = 4000  # ours
 
 
 def _is_reported(folder: Folder, mark: str) -> bool:

@@ -1,0 +1,549 @@
+"""`dexmesh mail ...` as a person uses it, against the real service without a network."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import threading
+import time
+from collections.abc import Iterator
+from email import message_from_bytes, policy
+from pathlib import Path
+from typing import Any
+
+import pytest
+from typer.testing import CliRunner, Result
+
+from dexmesh.apps.base.home import HOME_VARIABLE
+from dexmesh.apps.base.mailbox import Mailbox, parse_mailbox
+from dexmesh.apps.contacts.contact import Contact
+from dexmesh.apps.contacts.invitation import HEADER, Invitation, encode_invitation
+from dexmesh.apps.mail.proto.attempts import judge
+from dexmesh.apps.mail.store import Folder
+from dexmesh.cli.main import app
+from dexmesh.cli.output import Exit
+from dexmesh.errors import MailError, PermissionNeededError
+from dexmesh.wire.address import format_address
+from dexmesh.wire.keys import address_of
+from tests.unit.admin.fake import KEY_B
+from tests.unit.apps.mail.desk_world import EVE, EVE_LITERAL, DeskWorld
+
+EVE_MAIL = f"eve@{EVE_LITERAL}"
+
+
+@pytest.fixture
+def world(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[DeskWorld]:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "apps"))
+    for variable in ("VISUAL", "EDITOR"):
+        monkeypatch.delenv(variable, raising=False)
+    world = DeskWorld(tmp_path / "apps")
+    yield world
+    world.close()
+
+
+def mail(*arguments: str | Path, stdin: str | bytes | None = None, code: int = 0) -> Result:
+    """Run `dexmesh mail ...`, which must end with that code."""
+    argv = ["mail", *(str(one) for one in arguments)]
+    result = CliRunner().invoke(app, argv, input=stdin)
+    assert result.exit_code == code, (result.stdout, result.stderr, result.exception)
+    return result
+
+
+def as_json(*arguments: str | Path, **more: Any) -> Any:
+    return json.loads(mail(*arguments, "--json", **more).stdout)
+
+
+def eve(world: DeskWorld, petname: str = "eve") -> None:
+    world.book.add(Contact(petname, "Eve E", (parse_mailbox(EVE_MAIL),)))
+
+
+def queued(world: DeskWorld) -> bytes:
+    (path,) = (world.home.mail / "queue").iterdir()
+    return path.read_bytes()
+
+
+# Reading
+
+
+def test_a_mail_is_listed_and_read_and_then_it_is_read(world: DeskWorld) -> None:
+    world.receive()
+    listed = mail("list").stdout.split("\t")
+    assert listed[:4] == ["N", "1", "Eve E", "hello"]
+    shown = mail("read", "1").stdout
+    assert f"From:     Eve E <{EVE_MAIL}>" in shown
+    assert "Subject:  hello" in shown
+    assert shown.endswith("\n\nbody\n")
+    assert mail("list").stdout.split("\t")[0] == ""
+    assert mail("list", "--unread").stdout == ""
+    assert "nothing unread in INBOX" in mail("list", "--unread").stderr
+
+
+def test_a_contact_is_shown_by_the_petname(world: DeskWorld) -> None:
+    eve(world)
+    world.receive()
+    assert mail("list").stdout.split("\t")[2] == "eve"
+    assert f"From:     eve: Eve E <{EVE_MAIL}>" in mail("read").stdout
+
+
+def test_numbers_stay_with_their_messages(world: DeskWorld) -> None:
+    for number in range(3):
+        world.receive(b"Subject: mail %d\r\n\r\n" % number)
+    assert [row["uid"] for row in as_json("list")["messages"]] == [3, 2, 1]
+    mail("delete", "2")
+    world.receive(b"Subject: another\r\n\r\n")
+    found = {row["uid"]: row["subject"] for row in as_json("list")["messages"]}
+    assert found == {1: "mail 0", 3: "mail 2", 4: "another"}
+    assert "mail 2" in mail("read", "3").stdout
+    assert "another" in mail("read", "latest").stdout
+    error = mail("read", "2", code=Exit.FAILED).stderr
+    assert "there is no message 2" in error
+    assert "dexmesh mail list" in error
+    mail("read", "x", code=Exit.FAILED)
+
+
+def test_deleting_goes_to_trash_and_from_there_for_good(world: DeskWorld) -> None:
+    world.receive()
+    assert "Trash/1" in mail("delete", "1").stdout
+    assert mail("list").stdout == ""
+    assert as_json("list", "--folder", "trash")["messages"][0]["id"] == "Trash/1"
+    assert "INBOX" in str(as_json("folders"))
+    assert mail("move", "Trash/1", "INBOX").stdout == "it is 2 now\n"
+    assert "2 is gone" in mail("delete", "2", "--for-good").stdout
+    assert as_json("list", "--folder", "Trash")["messages"] == []
+
+
+def test_a_folder_that_is_not_there_is_named_with_those_that_are(world: DeskWorld) -> None:
+    error = mail("list", "--folder", "Recieved", code=Exit.FAILED).stderr
+    assert "no folder 'Recieved'" in error
+    assert "INBOX, Drafts, Requests, Sent, Trash" in error
+    for name in ("../alice", "../../..", "a/b/../c"):
+        mail("list", "--folder", name, code=Exit.FAILED)
+
+
+def test_list_waits_for_mail(world: DeskWorld) -> None:
+    timer = threading.Timer(1.0, world.receive)
+    timer.start()
+    began = time.monotonic()
+    assert len(as_json("list", "--unread", "--wait", "20")["messages"]) == 1
+    assert 0.5 < time.monotonic() - began < 10
+    timer.join()
+    began = time.monotonic()
+    assert as_json("list", "--folder", "Drafts", "--wait", "1")["messages"] == []
+    assert 1 <= time.monotonic() - began < 5
+
+
+def test_long_lists_are_cut_and_say_so(world: DeskWorld) -> None:
+    for _ in range(5):
+        world.receive()
+    result = mail("list", "--limit", "2")
+    assert len(result.stdout.splitlines()) == 2
+    assert "3 older ones are not shown" in result.stderr
+
+
+HOSTILE = (
+    b"Subject: \x1b]0;owned\x07 \x1b[2J =?utf-8?b?G1szMW0=?= \xe2\x80\xae\r\n\r\n"
+    b"text \x1b[31mred \x9b2J \x08\x08\x07 \xe2\x80\xaeevil\r\n"
+)
+
+
+def test_nothing_a_stranger_writes_reaches_the_terminal_as_a_command(world: DeskWorld) -> None:
+    world.receive(HOSTILE, author="\x1b[1mE\x1b[0m <eve@" + EVE_LITERAL + ">", folder="Requests")
+    world.receive(HOSTILE, author="=?utf-8?b?G1szMW0=?= <eve@" + EVE_LITERAL + ">")
+    for arguments in (
+        ("list",),
+        ("read", "latest"),
+        ("requests",),
+        ("read", "Requests/latest"),
+        ("list", "-f", "Requests"),
+    ):
+        shown = mail(*arguments)
+        assert not set(shown.stdout + shown.stderr) & set("\x1b\x07\x08\x9b\u202e"), arguments
+    assert b"\x1b[31mred" in mail("read", "latest", "--raw").stdout_bytes
+
+
+def test_it_is_said_when_another_node_sent_the_mail(world: DeskWorld) -> None:
+    eve(world)
+    world.receive(author=f"Bob <bob@{world.me.literal}>", differs=True)
+    assert "(?)" in mail("list").stdout
+    result = mail("read", "latest")
+    assert "From differs from the sending node: eve sent this" in result.stderr
+    assert as_json("read", "latest")["is_from_other"] is True
+
+
+MIXED = (
+    b'Subject: files\r\nContent-Type: multipart/mixed; boundary="b"\r\n\r\n'
+    b"--b\r\nContent-Type: text/html\r\n\r\n<p>see <a href='https://x.y/'>this</a></p>\r\n"
+    b"--b\r\nContent-Disposition: attachment; filename=../../evil.sh\r\n\r\nrm\r\n"
+    b"--b\r\nContent-Disposition: attachment; filename=evil.sh\r\n"
+    b"Content-Transfer-Encoding: base64\r\n\r\nAAEC\r\n--b--\r\n"
+)
+
+
+def test_attachments_are_listed_and_saved_where_they_were_wanted(
+    world: DeskWorld, tmp_path: Path
+) -> None:
+    world.receive(MIXED)
+    shown = mail("read", "1").stdout
+    assert "see this <https://x.y/>" in shown
+    assert "[1]\tevil.sh" in shown
+    target = tmp_path / "a" / "b"
+    mail("read", "1", "--save-attachments", target)
+    assert {path.name: path.read_bytes() for path in target.iterdir()} == {
+        "evil.sh": b"rm",
+        "evil-2.sh": b"\0\1\2",
+    }
+    saved = as_json("read", "1", "--save-attachments", target)["saved"]
+    assert [Path(one).name for one in saved] == ["evil-3.sh", "evil-4.sh"]
+    assert not list(tmp_path.glob("*.sh"))
+
+
+def test_raw_gives_the_message_byte_for_byte(world: DeskWorld) -> None:
+    world.receive(MIXED)
+    raw = mail("read", "1", "--raw").stdout_bytes
+    assert raw.endswith(MIXED)
+    assert raw.startswith(b"Return-Path:")
+
+
+def test_the_mbox_of_a_user_is_named(world: DeskWorld) -> None:
+    world.receive(user="alice")
+    result = mail("list", "--user", "alice")
+    assert "alice.mbox" in result.stderr
+    world.receive(user="alice", folder=Folder.REQUESTS)
+    assert "hello" in mail("list", "--user", "alice", "-f", "Requests").stdout
+
+
+# Writing
+
+
+def test_mail_to_a_contact_waits_in_the_queue_and_lies_in_sent(world: DeskWorld) -> None:
+    eve(world)
+    result = mail("send", "eve", "tonight", "--wait", "0", stdin="at eight\n.\nübrigens\n")
+    assert "waiting for eve" in result.stdout
+    message = message_from_bytes(queued(world), policy=policy.default)
+    assert message["subject"] == "tonight"
+    assert message.get_content() == "at eight\r\n.\r\nübrigens\r\n"
+    assert f"Eve E <{EVE_MAIL}>".encode() in queued(world)
+    assert f"bob@{world.me.literal}".encode() in queued(world)
+    sent = as_json("list", "-f", "Sent")["messages"]
+    assert [(one["subject"], one["is_unread"]) for one in sent] == [("tonight", False)]
+    rows = as_json("queue")["waiting"]
+    assert [(one["petname"], one["tries"], one["state"]) for one in rows] == [("eve", 0, "waiting")]
+
+
+@pytest.mark.parametrize(
+    "spelling",
+    [
+        EVE_MAIL,
+        EVE_MAIL.upper().replace("EVE@", "eve@"),
+        f'eve@"{EVE_LITERAL}"',
+        f"Eve <{EVE_MAIL}>",
+        "eve@friend",
+    ],
+)
+def test_every_spelling_of_a_mailbox_will_do(world: DeskWorld, spelling: str) -> None:
+    eve(world, "friend")
+    mail("send", spelling, "x", "-m", "y", "--wait", "0")
+    assert as_json("queue")["waiting"][0]["address"] == format_address(EVE)
+
+
+def test_an_unknown_name_sends_nothing_and_says_who_may_be_meant(world: DeskWorld) -> None:
+    eve(world, "stuart")
+    error = mail("send", "stewart", "x", "-m", "y", code=Exit.USAGE).stderr
+    assert "nobody is called 'stewart'" in error
+    assert "stuart" in error
+    error = mail("send", "zzzzz", "x", "-m", "y", code=Exit.USAGE).stderr
+    assert "dexmesh contact add" in error
+    error = mail("send", f"eve@[{format_address(EVE)}]", "x", "-m", "y", code=Exit.USAGE).stderr
+    assert f"eve@{EVE_LITERAL}" in error
+    error = mail("send", "stuart", code=Exit.USAGE).stderr
+    assert "the subject is missing" in error
+    mail("send", "stuart", "eve@example.org", "x", "-m", "y", code=Exit.USAGE)
+    assert as_json("queue")["waiting"] == []
+    assert as_json("list", "-f", "Sent")["messages"] == []
+
+
+def test_somebody_who_lives_here_gets_it_at_once(world: DeskWorld) -> None:
+    result = mail("send", "bob", "note to self", "-m", "x")
+    assert result.stdout == f"delivered to bob@{world.me.literal}\n"
+    assert as_json("list")["messages"][0]["subject"] == "note to self"
+
+
+def test_several_people_copies_and_files(world: DeskWorld, tmp_path: Path) -> None:
+    eve(world)
+    file = tmp_path / "naïve.png"
+    file.write_bytes(bytes(range(256)) * 4000)
+    arguments = ("--cc", "bob", "--attach", str(file), "-m", "see", "--wait", "0")
+    result = as_json("send", "eve", EVE_MAIL, "picture", *arguments)
+    assert [one["state"] for one in result["recipients"]] == ["waiting", "delivered"]
+    message = message_from_bytes(queued(world), policy=policy.default)
+    (attached,) = message.iter_attachments()
+    assert attached.get_filename() == "naïve.png"
+    assert attached.get_content() == file.read_bytes()
+    assert message["cc"] is not None
+
+
+def test_what_is_too_big_is_refused_in_words(world: DeskWorld, tmp_path: Path) -> None:
+    eve(world)
+    file = tmp_path / "big"
+    file.write_bytes(bytes(3_000_000))
+    error = mail("send", "eve", "x", "-m", "y", "-a", file, code=Exit.FAILED).stderr
+    assert "at most 2000000 bytes" in error
+    assert as_json("queue")["waiting"] == []
+    mail("send", "eve", "x", "-m", "y", "-a", tmp_path / "missing", code=Exit.FAILED)
+
+
+def test_the_text_may_come_from_an_editor(
+    world: DeskWorld, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    eve(world)
+    editor = tmp_path / "editor"
+    editor.write_text('#!/bin/sh\necho written >> "$1"\n')
+    editor.chmod(0o755)
+    monkeypatch.setenv("EDITOR", str(editor))
+    mail("send", "eve", "x", "--edit", "--wait", "0")
+    assert b"\r\n\r\nwritten\r\n" in queued(world)
+    editor.write_text('#!/bin/sh\n: > "$1"\n')
+    assert "nothing was sent" in mail("send", "eve", "x", "--edit", code=Exit.FAILED).stderr
+    editor.write_text("#!/bin/sh\nexit 3\n")
+    assert "the text is in" in mail("send", "eve", "x", "--edit", code=Exit.FAILED).stderr
+    assert len(as_json("queue")["waiting"]) == 1
+
+
+def test_a_reply_goes_to_the_writer_quotes_and_threads(world: DeskWorld) -> None:
+    eve(world)
+    world.receive(
+        b"Subject: dinner\r\nDate: Mon, 6 Jan 2025 10:00:00 +0000\r\nReferences: <0@eve>\r\n\r\n"
+        b"at eight?\r\n"
+    )
+    mail("reply", "latest", "-m", "yes", "--wait", "0")
+    message = message_from_bytes(queued(world), policy=policy.default)
+    assert message["subject"] == "Re: dinner"
+    assert message["in-reply-to"] == "<1@eve>"
+    assert message["references"].split() == ["<0@eve>", "<1@eve>"]
+    assert message.get_content().replace("\r\n", "\n") == (
+        "On Mon, 6 Jan 2025 10:00:00 +0000, eve wrote:\n> at eight?\n\nyes\n"
+    )
+    assert mail("list").stdout.split("\t")[0] == "r"
+
+
+def test_a_reply_goes_where_reply_to_says_and_to_all_but_oneself(world: DeskWorld) -> None:
+    other = "zoe@[IPv6:fc00::7]"
+    world.receive(
+        f"Subject: x\r\nReply-To: {other}\r\nCc: {EVE_MAIL}, bob@{world.me.literal}\r\n\r\nx".encode()
+    )
+    result = as_json("reply", "1", "--all", "-m", "y", "--no-quote", "--wait", "0")
+    assert [one["mailbox"] for one in result["recipients"]] == [other, EVE_MAIL]
+
+
+def test_forwarding_takes_text_and_files_along(world: DeskWorld) -> None:
+    eve(world)
+    world.receive(MIXED)
+    mail("forward", "1", "eve", "-m", "look", "--wait", "0")
+    message = message_from_bytes(queued(world), policy=policy.default)
+    assert message["subject"] == "Fwd: files"
+    body = message.get_body()
+    assert body is not None
+    assert "Forwarded message" in body.get_content()
+    assert [one.get_filename() for one in message.iter_attachments()] == ["evil.sh", "evil.sh"]
+    assert mail("list").stdout.split("\t")[0] == "f"
+
+
+def test_nobody_writes_as_somebody_else(world: DeskWorld) -> None:
+    eve(world)
+    for author in (f"alice@{world.me.literal}", EVE_MAIL, "bob@example.org", ""):
+        with world.client() as client:
+            data = f"From: {author}\r\nSubject: x\r\n\r\nx\r\n".encode()
+            token = client.call("mail.upload", data=base64.b64encode(data).decode())["upload"]
+            with pytest.raises(MailError):
+                client.call("mail.submit", upload=token, to=["eve"])
+    assert as_json("queue")["waiting"] == []
+
+
+# The queue
+
+
+def test_the_queue_says_why_and_mail_can_be_tried_or_taken_out(world: DeskWorld) -> None:
+    eve(world)
+    mail("send", "eve", "x", "-m", "y", "--wait", "0")
+    world.fail_delivery(judge(451, "4.7.1 come back later"))
+    row = mail("queue").stdout.strip().split("\t")
+    assert row[1] == "eve"
+    assert row[3] == "1"
+    assert "come back later" in row[4]
+    assert row[5].startswith("in ")
+    assert "1 mail for 1 node" in mail("retry", row[0]).stdout
+    assert mail("queue").stdout.strip().split("\t")[5] == "now"
+    assert "1 mail for 1 node" in mail("retry", "all").stdout
+    assert "1 recipient will not get it" in mail("cancel", row[0]).stdout
+    assert "nothing waits" in mail("queue").stderr
+    assert "no mail 99 waits" in mail("retry", "99", code=Exit.FAILED).stderr
+    mail("cancel", "x", code=Exit.FAILED)
+    assert "nothing waits" in mail("cancel", "all").stderr
+
+
+def test_others_mail_is_not_seen_unless_asked_for_all(world: DeskWorld) -> None:
+    eve(world)
+    mail("send", "eve", "x", "-m", "y", "--wait", "0")
+    assert as_json("queue", "--user", "alice")["waiting"] == []
+    assert len(as_json("queue", "--user", "alice", "--everybody")["waiting"]) == 1
+    (row,) = as_json("queue")["waiting"]
+    mail("cancel", str(row["id"]), "--user", "alice", code=Exit.FAILED)
+    assert len(as_json("queue")["waiting"]) == 1
+
+
+def test_a_mail_that_is_refused_at_once_ends_with_a_failure(world: DeskWorld) -> None:
+    eve(world)
+
+    def refuse() -> None:
+        deadline = time.monotonic() + 20
+        while not world.do(world.desk.queue.list()) and time.monotonic() < deadline:
+            time.sleep(0.05)
+        world.fail_delivery(judge(550, "5.1.1 nobody here"))
+
+    thread = threading.Thread(target=refuse)
+    thread.start()
+    result = mail("send", "eve", "x", "-m", "y", "--wait", "20", code=Exit.FAILED)
+    thread.join()
+    assert "not delivered to eve" in result.stdout
+    assert "nobody here" in result.stdout
+
+
+# Strangers
+
+
+def test_a_stranger_is_shown_accepted_and_becomes_a_contact(world: DeskWorld) -> None:
+    world.receive(b"Subject: hi\r\n\r\nit is\n me\r\n", folder=Folder.REQUESTS)
+    world.receive(b"Subject: hi again\r\n\r\nwell?\r\n", folder=Folder.REQUESTS)
+    shown = mail("requests").stdout
+    assert f"2  Eve E <{EVE_MAIL}>" in shown
+    assert "2 mails" in shown
+    assert "well?" in shown
+    result = mail("accept", "2")
+    assert "eve-e" in result.stdout
+    assert "2 mails moved to INBOX" in result.stdout
+    assert "his port 25 answers" in result.stderr
+    assert world.book.petname_of(EVE) == "eve-e"
+    assert [one["petname"] for one in as_json("list")["messages"]] == ["eve-e", "eve-e"]
+    assert "nobody waits" in mail("requests").stderr
+
+
+@pytest.mark.parametrize(
+    "who", ["", "latest", "1", "Requests/1", EVE_MAIL, format_address(EVE), "eve"]
+)
+def test_a_stranger_may_be_named_in_any_way(world: DeskWorld, who: str) -> None:
+    world.receive(folder=Folder.REQUESTS)
+    told = as_json("accept", *([who] if who else []), "--name", "bobby")
+    assert (told["petname"], told["moved"], told["is_new"]) == ("bobby", 1, True)
+
+
+def test_a_taken_petname_gets_a_number_and_a_bad_one_is_refused(world: DeskWorld) -> None:
+    world.book.add(Contact("eve-e", "", (Mailbox("x", "[IPv6:fc00::9]"),)))
+    world.receive(folder=Folder.REQUESTS)
+    mail("accept", "1", "--name", "Not A Name", code=Exit.FAILED)
+    mail("accept", "1", "--name", "eve-e", code=Exit.FAILED)
+    assert as_json("accept", "1")["petname"] == "eve-e-2"
+
+
+def test_a_stranger_is_who_his_node_is_not_who_he_says(world: DeskWorld) -> None:
+    world.receive(author=f"Bob <bob@{world.me.literal}>", differs=True, folder=Folder.REQUESTS)
+    assert f"1  {EVE_MAIL}" in mail("requests").stdout
+    assert as_json("accept", "1", "--name", "eve")["mailbox"] == EVE_MAIL
+    assert world.book.get("bob") is None
+
+
+def test_who_answers_an_invitation_brings_his_key(world: DeskWorld) -> None:
+    there = address_of(KEY_B)
+    value = encode_invitation(Invitation(KEY_B, "stu", full_name="Stuart C"))
+    literal = f"[IPv6:{format_address(there)}]"
+    world.receive(
+        f"{HEADER}: {value}\r\nSubject: accepted\r\n\r\nx".encode(),
+        remote=there,
+        sender=f"stu@{literal}",
+        author=f"stu@{literal}",
+        folder=Folder.REQUESTS,
+    )
+    assert "answers your invitation" in mail("requests").stdout
+    assert as_json("accept")["petname"] == "stu"
+    contact = world.book.get("stu")
+    assert contact is not None
+    assert contact.keys == (KEY_B,)
+    assert contact.full_name == "Stuart C"
+    assert contact.is_verified
+
+
+def test_an_invitation_of_another_node_counts_for_nothing(world: DeskWorld) -> None:
+    value = encode_invitation(Invitation(KEY_B, "stu"))
+    world.receive(f"{HEADER}: {value}\r\nSubject: x\r\n\r\nx".encode(), folder=Folder.REQUESTS)
+    assert "invitation" not in mail("requests").stdout
+    as_json("accept", "1")
+    assert world.book.by_address(address_of(KEY_B)) == ()
+
+
+def test_blocking_refuses_a_node_and_clears_requests(world: DeskWorld) -> None:
+    world.receive(folder=Folder.REQUESTS)
+    assert "is blocked" in mail("block", "1").stdout
+    assert world.desk.store.is_blocked(EVE)
+    assert "nobody waits" in mail("requests").stderr
+    assert mail("blocked").stdout.split("\t")[0].strip() == format_address(EVE)
+    assert "may write again" in mail("unblock", EVE_MAIL).stdout
+    assert not world.desk.store.is_blocked(EVE)
+    assert "not blocked" in mail("unblock", EVE_MAIL, code=Exit.FAILED).stderr
+    assert "nobody we know" in mail("block", "nobody", code=Exit.FAILED).stderr
+    mail("block", world.me.literal, code=Exit.FAILED)
+    eve(world)
+    mail("block", "eve")
+    assert "nobody is blocked" not in mail("blocked").stderr
+
+
+def test_accepting_nobody_is_explained(world: DeskWorld) -> None:
+    assert "nobody waits" in mail("accept", code=Exit.FAILED).stderr
+    world.receive(folder=Folder.REQUESTS)
+    world.receive(remote=address_of(KEY_B), sender="x@x.k", author="x@x.k", folder=Folder.REQUESTS)
+    assert "several people wait" in mail("accept", code=Exit.FAILED).stderr
+    assert "no request 99" in mail("accept", "99", code=Exit.FAILED).stderr
+    assert "is not among those who wait" in mail("accept", "zoe", code=Exit.FAILED).stderr
+
+
+# Without the service
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ("list",), ("read", "1"), ("folders",), ("move", "1", "Trash"), ("delete", "1"),
+        ("send", "eve", "x", "-m", "y"), ("reply", "1", "-m", "y"), ("forward", "1", "eve", "-m", ""),
+        ("requests",), ("accept", "1"), ("block", "1"), ("unblock", "1"), ("blocked",),
+        ("queue",), ("retry", "all"), ("cancel", "1"),
+    ],
+)  # fmt: skip
+def test_without_the_service_it_is_said_how_to_start_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path))
+    error = mail(*arguments, code=Exit.NO_NODE).stderr
+    assert "dexmesh mail on" in error
+    assert "dexmesh up" in error
+    assert "Example:" in mail(arguments[0], "--help").stdout
+
+
+def test_another_account_of_this_machine_sees_nothing(world: DeskWorld) -> None:
+    if os.geteuid() != 0:
+        pytest.skip("needs root to become somebody else")
+    world.receive()
+    world.home.path.chmod(0o711)
+    for folder in world.home.path.parents:
+        if folder.stat().st_uid == 0 and not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    pid = os.fork()
+    if pid == 0:
+        code = 1
+        try:
+            os.setuid(65534)
+            with world.client("bob") as client:
+                client.call("mail.list")
+        except PermissionNeededError:
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
