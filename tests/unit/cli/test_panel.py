@@ -99,6 +99,19 @@ def test_log_records_become_lines_with_their_fields() -> None:
     assert "link is up peer=fc00::1" in out.getvalue()
 
 
+def test_what_the_mail_service_says_becomes_lines_that_cannot_steer_the_terminal() -> None:
+    out = io.StringIO()
+    console = Console(file=out, force_terminal=True, width=80, height=24)
+    said = [["INFO mail is served \x1b[2J"], []]
+    panel = Panel(console, take_lines=lambda: said.pop(0))
+    panel.start()
+    for _ in range(2):
+        panel.update(FakeNode())
+    panel.stop()
+    assert "mail: INFO mail is served" in out.getvalue()
+    assert "\x1b[2J" not in out.getvalue()
+
+
 def test_a_terminal_that_takes_nothing_does_not_stop_the_node() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)

@@ -15,6 +15,7 @@ from dexmesh.apps.base.home import HOME_VARIABLE, Home
 from dexmesh.apps.base.settings import AppSettings, MailSettings, save_settings
 from dexmesh.cli import places
 from dexmesh.cli import up as up_module
+from dexmesh.cli.mail_child import start_mail
 from dexmesh.cli.panel import Panel
 from dexmesh.config.settings import Settings
 from dexmesh.errors import BindError
@@ -178,3 +179,20 @@ def test_a_node_starts_although_the_settings_of_mail_are_of_no_use(
     done = run("up", "--config", config_file)
     assert (done.exit_code, len(daemon.runs)) == (0, 1)
     assert "warning: no mail" in done.stderr
+
+
+def test_what_the_service_says_is_kept_for_the_panel(
+    config_file: Path, apps: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = config_file.parent / "service"
+    script.write_text("#!/bin/sh\necho '1795584726 INFO x.py:1 hello'\necho a word >&2\n")
+    script.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(script))
+    apps.path.mkdir()
+    save_settings(apps, AppSettings(PUBLIC, MailSettings(is_on=True)))
+    child = start_mail(config_file, as_json=False, keeps_output=True)
+    assert child is not None
+    child._process.wait(10)
+    said = child.take_lines()
+    assert said == ["INFO x.py:1 hello", "a word"]
+    child.end()
