@@ -39,6 +39,12 @@ with smtplib.SMTP(to, 25, local_hostname=sender.split("@")[1], timeout=20) as sm
     smtp.sendmail(sender, [rcpt], f"From: {sender}\\r\\nTo: {rcpt}\\r\\nSubject: hi\\r\\n\\r\\nhello\\r\\n")
 """
 
+_SUBMIT = """
+import smtplib, sys
+with smtplib.SMTP("localhost", 587, local_hostname="x", timeout=20) as smtp:
+    smtp.sendmail("stuart@localhost", [sys.argv[1]], "Subject: hi\\r\\n\\r\\nhello\\r\\n")
+"""
+
 
 @dataclass(slots=True)
 class Mail:
@@ -152,6 +158,23 @@ def _kill(mail: Mail) -> None:
     mail.machine.run(["kill", "-KILL", str(worker)])
     assert mail.greeting() == "250"
     assert mail.worker() != worker
+
+
+def test_a_mail_goes_from_a_program_here_to_a_person_there(world: World) -> None:
+    a, b = world.node("a"), world.node("b")
+    world.join(b, a)
+    mails = [_mail(a), _mail(b)]
+    for node, mail in zip((a, b), mails, strict=True):
+        mail.switch_on()
+        node.start(mail.env)
+        mail.wait_up()
+    wait_until(lambda: b.reaches(a), 30, "b to reach a")
+    a.machine.run([sys.executable, "-c", _SUBMIT, f"{USER}@{b.key}"])
+    wait_until(lambda: len(mails[1].mails(".Requests")) == 1, LIMIT_S, "the mail to arrive")
+    text = mails[1].mails(".Requests")[0].read_text()
+    assert f"From: {USER}@[IPv6:{_short(a.address)}]" in text
+    assert "x-mesh=pass" in text
+    assert (mails[0].status() or {})["waiting"]["mails"] == 0
 
 
 def test_the_worker_is_the_account_and_nothing_more(world: World) -> None:
@@ -280,13 +303,34 @@ def test_the_node_starts_and_ends_it(world: World) -> None:
     for signal in ("TERM", "KILL"):
         node.start(mail.env)
         mail.wait_up()
-        worker = mail.worker()
         node.stop(signal)
         wait_until(lambda: not mail.processes(), LIMIT_S, "the service to end")
-        assert worker
     mail.run("off")
     node.start(mail.env)
     assert mail.processes() == {}
+
+
+def test_a_node_that_is_killed_and_started_again_has_mail_again(world: World) -> None:
+    node = world.node("a")
+    mail = _mail(node)
+    mail.switch_on()
+    node.start(mail.env)
+    mail.wait_up()
+    before = mail.worker()
+    mail.machine.run(["kill", "-STOP", str(before)])  # the old service does not end at once
+    node.stop("KILL")
+    node.begin(mail.env)
+    mail.machine.run(["kill", "-CONT", str(before)])
+    node.wait_online()
+    wait_until(lambda: _owners(mail, before) == {0, USER_ID}, LIMIT_S, "the new service")
+    mail.wait_up()
+    assert mail.greeting() == "250"
+
+
+def _owners(mail: Mail, before: int) -> set[int]:
+    """Who runs the service, once its former worker is gone."""
+    found = mail.processes()
+    return set() if before in found else set(found.values())
 
 
 def test_a_node_with_another_key_takes_its_mail_along(world: World) -> None:

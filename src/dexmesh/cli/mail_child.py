@@ -51,12 +51,12 @@ class MailChild:
 
 
 def start_mail(config: Path, *, as_json: bool, keeps_output: bool) -> MailChild | None:
-    """Start the service of this node if mail is on; None if it is off or runs already.
+    """Start the service of this node if mail is on, else None.
 
     `keeps_output`: its log is for `take_lines`, not for our standard error.
     """
     home = find_home()
-    if not _is_on(home) or is_running(home):
+    if not _is_on(home):
         return None
     end, lifeline = os.pipe2(os.O_CLOEXEC)
     command = [

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -29,12 +30,16 @@ from dexmesh.cli.output import (
     say,
 )
 from dexmesh.cli.places import ConfigOption, JsonOption
-from dexmesh.errors import ConfigError, DexmeshError, HostError, NoServiceError
+from dexmesh.errors import BindError, ConfigError, DexmeshError, HostError, NoServiceError
 
 if TYPE_CHECKING:
     from dexmesh.apps.base.settings import AppSettings
-    from dexmesh.apps.base.sockets import Listening
+    from dexmesh.apps.base.sockets import Listening, Wish
     from dexmesh.cli.mail_node import NodeFacts
+
+FORMER_S = 25.0  # ours: a node that starts again waits for the service of the one that was killed
+FORMER_PORTS_S = 5.0  # ours: and for its ports
+_STEP_S = 0.1
 
 HomeOption = Annotated[
     Path | None,
@@ -176,7 +181,8 @@ def serve(
     from dexmesh.cli.mail_node import find_node
 
     place = find_home(home)
-    if is_running(place):
+    patience_s = 0.0 if lifeline is None else FORMER_S
+    if not waited_for(lambda: not is_running(place), patience_s):
         fail("the mail service runs already", "`dexmesh mail status` asks it")
     code = REOPEN
     while code == REOPEN:
@@ -199,19 +205,43 @@ def _set_up_logs(facts: NodeFacts, as_json: bool) -> None:
 def _serve_once(home: Home, facts: NodeFacts, lifeline: int | None) -> int:
     """Open what the settings of this moment ask for, and run until they ask for something else."""
     from dexmesh.apps.base.me import Me
-    from dexmesh.apps.base.sockets import open_all, wishes
+    from dexmesh.apps.base.sockets import wishes
     from dexmesh.apps.names.resolved import registering
 
     settings = _settings_to_serve(home, facts)
     me = Me.of(settings.key)
     with registering(me.address, settings.names):
-        listening = open_all(wishes(me, settings))
+        listening = _opened(wishes(me, settings), 0.0 if lifeline is None else FORMER_PORTS_S)
         for warning in listening.warnings:
             note(f"warning: {warning}")
         try:
             return _supervise(home, settings, facts, listening, lifeline)
         finally:
             listening.close()
+
+
+def _opened(wanted: Sequence[Wish], patience_s: float) -> Listening:
+    """The sockets. Raises BindError if others still have them when the patience is over."""
+    from dexmesh.apps.base.sockets import open_all
+
+    end = time.monotonic() + patience_s
+    while True:
+        try:
+            return open_all(wanted)
+        except BindError:
+            if time.monotonic() >= end:
+                raise
+        time.sleep(_STEP_S)
+
+
+def waited_for(is_true: Callable[[], bool], patience_s: float) -> bool:
+    """Whether this became true in time."""
+    end = time.monotonic() + patience_s
+    while not is_true():
+        if time.monotonic() >= end:
+            return False
+        time.sleep(_STEP_S)
+    return True
 
 
 def _settings_to_serve(home: Home, facts: NodeFacts) -> AppSettings:
