@@ -4,7 +4,7 @@ Place     cli/up.py -> here -> `dexmesh mail serve`, a process of its own
 Spec      docs/apps/mail.md §4 (ours: own unprivileged process)
 Keeps     where mail is off this costs one look at the disk; the node runs on whatever becomes of the
           service, and the service never outlives the node, however that ends (a pipe tells it)
-Not here  what the service does with it (cli/mail_service.py)
+Not here  what the service does with it (cli/mail_serve.py)
 """
 
 from __future__ import annotations

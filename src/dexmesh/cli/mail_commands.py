@@ -9,6 +9,7 @@ from dexmesh.cli import mail_people as mail_people
 from dexmesh.cli import mail_queue as mail_queue
 from dexmesh.cli import mail_read as mail_read
 from dexmesh.cli import mail_send as mail_send
+from dexmesh.cli import mail_serve as mail_serve
 from dexmesh.cli import mail_service as mail_service
 from dexmesh.cli import mail_users as mail_users
 from dexmesh.cli.mail import app as app

@@ -1,6 +1,6 @@
 """Find out which node the mail belongs to, and which account runs it.
 
-Place     cli/mail_service.py -> here -> cjdroute.conf, else the running node's admin RPC
+Place     cli/mail_service.py, cli/mail_serve.py -> here -> cjdroute.conf, else the running node's admin RPC
 Spec      docs/protocol/08 §6 (Core_nodeInfo)
 Keeps     a configuration that may be read wins over what a running node says, and that over what was
           written down before; never waits long

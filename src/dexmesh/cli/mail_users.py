@@ -1,6 +1,6 @@
 """`dexmesh mail user add | remove`: who has a mailbox at this node.
 
-Place     cli/main.py -> here -> apps/mail/switching.py; the running service is told
+Place     cli/mail_commands.py -> here -> apps/mail/switching.py; the running service is told
 Spec      docs/apps/mail.md §4 (several local users)
 Keeps     no mail is ever removed with its user
 Not here  the mailboxes themselves (apps/mail/store)

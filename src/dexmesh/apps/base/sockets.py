@@ -1,6 +1,6 @@
 """Open every listening socket of the apps at once, before any right is given up.
 
-Place     cli/mail_service.py -> here -> supervisor.py, which hands the sockets to the worker
+Place     cli/mail_serve.py -> here -> supervisor.py, which hands the sockets to the worker
 Spec      docs/apps/mail.md §4 (ports), §3 "Start order" (IPV6_FREEBIND: the address may come later)
 Keeps     mail for the mesh address is never missed in silence: that port is needed or nothing starts;
           another port that is taken is a warning as long as the others serve its purpose

@@ -1,6 +1,6 @@
 """Keep a worker alive: fork it, restart it when it dies, end it when we are to end.
 
-Place     cli/mail_service.py, with the sockets open -> here -> the work, in a child of this process
+Place     cli/mail_serve.py, with the sockets open -> here -> the work, in a child of this process
 Spec      docs/decisions on the one process of the apps; prctl(2) PR_SET_PDEATHSIG, signal(7)
 Keeps     the sockets outlive every worker; no worker outlives us; one that dies at once is not restarted
           faster than the pauses allow; this process imports nothing heavy and serves nobody

@@ -1,6 +1,6 @@
 """Tell systemd-resolved to ask us for names of the mesh, on the TUN device, for as long as we run.
 
-Place     cli/mail_service.py (as root, around the supervisor) -> here -> resolvectl
+Place     cli/mail_serve.py (as root, around the supervisor) -> here -> resolvectl
 Spec      docs/apps/mail.md §2; resolvectl(1), systemd-resolved.service(8) "routing domains";
           a server on a loopback address works for a link since systemd 248 (tried with 252)
 Keeps     resolv.conf is never touched; a link somebody else gave a server is left alone; what was
