@@ -33,7 +33,8 @@ MAX_PROBES = 8  # ours: at a time
 MAX_ROWS = 100  # ours: sessions looked at one by one in a look; the others in the next ones
 MAX_ABSENT = 20  # ours: the same for nodes without a session
 MAX_WAITED = 4096  # ours
-GREET_AFTER_S = (2.0, 20.0, 90.0)  # ours: our own way into the mesh may take a while
+GREET_AFTER_S = (1.0, 2.0, 5.0, 15.0, 60.0)  # ours: our own way into the mesh may take a while
+SLEPT_S = 20.0  # ours: a sleep of this machine that others have noticed
 MAX_GREETED = 64  # ours
 
 Waiting = Callable[[], Awaitable[Sequence[Address]]]
@@ -75,11 +76,29 @@ class SignsOfLife:
                 task.cancel()
 
     async def greet(self, known: Waiting) -> None:
-        """Show ourselves to nodes we know: what waits there for us comes at once."""
+        """Show ourselves to nodes we know whenever our own node comes back, or this machine wakes:
+        what waits there for us comes at once.
+        """
+        was_here, slept_s = False, _asleep_s()
+        while True:
+            is_here, asleep_s = _has_address(self._own), _asleep_s()
+            if is_here and (not was_here or asleep_s - slept_s >= SLEPT_S):
+                await self._greet_all(known)
+            was_here, slept_s = is_here, asleep_s
+            await asyncio.sleep(IDLE_S)
+
+    async def _greet_all(self, known: Waiting) -> None:
+        answered: set[Address] = set()
         for after_s in GREET_AFTER_S:
             await asyncio.sleep(after_s)
-            for address in tuple(await known())[:MAX_GREETED]:
-                await probe(self._own, address, self._port)
+            left = [one for one in tuple(await known())[:MAX_GREETED] if one not in answered]
+            for start in range(0, len(left), MAX_PROBES):
+                some = left[start : start + MAX_PROBES]
+                answers = await asyncio.gather(*(self._knock(one) for one in some))
+                answered |= {one for one, it in zip(some, answers, strict=True) if it == 0}
+
+    async def _knock(self, address: Address) -> int:
+        return await probe(self._own, address, self._port)
 
     # --- The tables of our node ---------------------------------------------------------------------
 
@@ -162,7 +181,7 @@ class SignsOfLife:
             task.add_done_callback(self._probes.discard)
 
     async def _probe(self, address: Address, tell: Tell) -> None:
-        answer = await probe(self._own, address, self._port)
+        answer = await self._knock(address)
         is_news = answer == 0 or address not in self._refusing
         if answer == errno.ECONNREFUSED:  # the node lives, its mail server does not: told once
             self._refusing.add(address)
@@ -187,6 +206,21 @@ async def probe(own: Address, address: Address, port: int) -> int:
         except OSError as error:
             return error.errno or errno.EIO
     return 0
+
+
+def _has_address(address: Address) -> bool:
+    """Whether this machine has that address now: a node gives it, and takes it away."""
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as tried:
+        try:
+            tried.bind((format_address(address), 0))
+        except OSError:
+            return False
+    return True
+
+
+def _asleep_s() -> float:
+    """How long this machine has slept since it was started."""
+    return time.clock_gettime(time.CLOCK_BOOTTIME) - time.monotonic()
 
 
 def _spread(seconds: float) -> float:
