@@ -11,14 +11,13 @@ from __future__ import annotations
 
 import dataclasses
 import re
-import time
 from typing import Any
 
 from dexmesh.apps.base.control import Caller, ControlServer
 from dexmesh.apps.base.domains import literal, parse_domain
 from dexmesh.apps.base.mailbox import Mailbox, readable_mailboxes
 from dexmesh.apps.contacts.book import DuplicateError
-from dexmesh.apps.contacts.contact import Contact, How, Verification
+from dexmesh.apps.contacts.contact import Contact
 from dexmesh.apps.contacts.invitation import HEADER, Invitation, contact_from, invitation_answer
 from dexmesh.apps.contacts.petname import MAX_PETNAME_CHARS, check_petname, petname_from
 from dexmesh.apps.contacts.recipients import node_of
@@ -147,8 +146,8 @@ class People:
         if known is not None:
             return known, False
         if invitation is not None:
-            verified = Verification(How.INVITED, time.time())
-            contact = contact_from(invitation, verified, check_petname(name) if name else "")
+            # Not verified: that he got an invitation of ours is his word; the key is proven anyway.
+            contact = contact_from(invitation, None, check_petname(name) if name else "")
         else:
             petname = name or petname_from(sender.name) or petname_from(sender.local) or "stranger"
             mail = Mailbox(sender.local, literal(remote))
