@@ -267,7 +267,9 @@ def _key_of(one: Property, petname: str) -> PublicKey | None:
 def _verification_of(card: Card) -> Verification | None:
     for one in card.all("X-CJDNS-VERIFIED"):
         try:
-            when = datetime.datetime.strptime(one.value.strip(), _TIME).replace(tzinfo=datetime.UTC)
+            when = datetime.datetime.fromisoformat(one.value.strip())
+            if when.tzinfo is None:
+                return None
             return Verification(How(one.param("HOW").lower()), when.timestamp())
         except ValueError:
             return None  # a word of another program about its own check is no check of ours

@@ -91,12 +91,13 @@ class Folder:
             with self._as_owner():
                 flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
                 descriptor = os.open(self.path / _LOCK, flags, 0o600)
-                try:
-                    _lock(descriptor)
+            try:
+                _lock(descriptor)
+                with self._as_owner():
                     self._sweep()
-                    yield
-                finally:
-                    os.close(descriptor)
+                yield  # as ourselves: the owner may not be able to read what Python still imports
+            finally:
+                os.close(descriptor)
         except PermissionError:
             raise _not_yours(self.path) from None
         except OSError as error:
@@ -104,26 +105,28 @@ class Folder:
 
     def replace(self, files: Mapping[str, bytes]) -> None:
         """Write these files, each whole or not at all, on disk when it returns. Only while locked."""
-        drafts: list[tuple[Path, Path]] = []
-        is_many = len(files) >= MANY_FILES
-        try:
-            for name, data in files.items():
-                draft = self.path / f".{name}.{secrets.token_hex(6)}{_DRAFT_END}"
-                drafts.append((draft, self.path / name))
-                self._write(draft, data, is_synced=not is_many)
-            if is_many:
-                os.sync()
-            for draft, target in drafts:
-                draft.rename(target)
-        finally:
-            for draft, _target in drafts:
-                draft.unlink(missing_ok=True)
-        self._sync()
+        with self._as_owner():
+            drafts: list[tuple[Path, Path]] = []
+            is_many = len(files) >= MANY_FILES
+            try:
+                for name, data in files.items():
+                    draft = self.path / f".{name}.{secrets.token_hex(6)}{_DRAFT_END}"
+                    drafts.append((draft, self.path / name))
+                    self._write(draft, data, is_synced=not is_many)
+                if is_many:
+                    os.sync()
+                for draft, target in drafts:
+                    draft.rename(target)
+            finally:
+                for draft, _target in drafts:
+                    draft.unlink(missing_ok=True)
+            self._sync()
 
     def remove(self, name: str) -> None:
         """Remove a file, on disk when it returns. Only while locked."""
-        (self.path / name).unlink(missing_ok=True)
-        self._sync()
+        with self._as_owner():
+            (self.path / name).unlink(missing_ok=True)
+            self._sync()
 
     def _ensure(self) -> None:
         if self.path.is_dir():
