@@ -469,7 +469,7 @@ def test_who_answers_an_invitation_brings_his_key(world: DeskWorld) -> None:
     assert contact is not None
     assert contact.keys == (KEY_B,)
     assert contact.full_name == "Stuart C"
-    assert not contact.is_verified  # anybody can send such a mail: it proves the key, not the person
+    assert not contact.is_verified  # it proves the key, not the person
 
 
 def test_an_invitation_of_another_node_counts_for_nothing(world: DeskWorld) -> None:
