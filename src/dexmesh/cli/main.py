@@ -14,7 +14,7 @@ from typing import ClassVar
 import typer
 
 from dexmesh import __version__
-from dexmesh.cli import config, demo_command, identity, node, peers, ping, up
+from dexmesh.cli import config, demo_command, doctor, identity, node, peers, ping, up
 from dexmesh.cli.lazy import LazyGroup
 from dexmesh.cli.output import example, print_json, reports_errors
 from dexmesh.cli.places import JsonOption
@@ -27,6 +27,7 @@ class Root(LazyGroup):
         "mail": "dexmesh.cli.mail_commands",
         "contact": "dexmesh.cli.contact",
         "setup": "dexmesh.cli.setup",
+        "names": "dexmesh.cli.names",
     }
 
 
@@ -49,6 +50,7 @@ app.command("wait-online", epilog=example("dexmesh wait-online --timeout 30"))(n
 app.command("address", epilog=example("dexmesh address"))(identity.address)
 app.command("ping", epilog=example("dexmesh ping fc00::1 -n 3"))(ping.ping)
 app.command("peers", epilog=example("dexmesh peers"))(peers.list_peers)
+app.command("doctor", epilog=example("dexmesh doctor --all"))(doctor.doctor)
 app.command("demo", epilog=example("dexmesh demo --stay"))(demo_command.demo)
 app.add_typer(peers.app, name="peer")
 app.add_typer(identity.keys_app, name="keys")

@@ -66,6 +66,11 @@ def check_mutt(text: str, name: str) -> Check:
     return _judge(f"{name} -nF FILE -D", [name, "-n", "-D", "-F"], text)
 
 
+def check_file(argv: Sequence[str], text: str) -> Check:
+    """Any checker that takes the file as its last argument and says by its exit code what it thinks."""
+    return _judge(f"{' '.join(argv)} FILE", argv, text, is_silence_needed=False)
+
+
 def no_checker(name: str) -> Check:
     """There is none."""
     return Check("", None, f"{name} has no checker of its own")

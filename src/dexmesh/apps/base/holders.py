@@ -21,15 +21,23 @@ _ANY = frozenset(("00000000", "0" * 32))
 
 def holder_of(host: str, port: int, *, is_tcp: bool = True) -> str | None:
     """`smtpd (process 512)`: who listens on that port of this address, or of every address."""
+    inodes = _inodes(host, port, is_tcp)
+    return _owner(inodes) if inodes else None
+
+
+def is_taken(host: str, port: int, *, is_tcp: bool = True) -> bool:
+    """Whether anybody listens there, also where we may not see who."""
+    return bool(_inodes(host, port, is_tcp))
+
+
+def _inodes(host: str, port: int, is_tcp: bool) -> set[str]:
     wanted = {_kernel_form(host), *_ANY}
-    kinds = ("tcp", "tcp6") if is_tcp else ("udp", "udp6")
-    inodes = {
+    return {
         inode
-        for kind in kinds
+        for kind in (("tcp", "tcp6") if is_tcp else ("udp", "udp6"))
         for at, inode in _listeners(kind, is_tcp)
         if at.rpartition(":")[0] in wanted and int(at.rpartition(":")[2], 16) == port
     }
-    return _owner(inodes) if inodes else None
 
 
 def _kernel_form(host: str) -> str:

@@ -53,7 +53,7 @@ class Situation:
 
 @dataclass(frozen=True, slots=True)
 class Advice:
-    """What to do. `text` is what to run or to put into `file`; `checker` judges it (FILE is the file)."""
+    """What to do. `text` is what to run or to put into `file`; `checker` judges that file."""
 
     title: str
     text: str
@@ -154,7 +154,7 @@ def _advise_dnsmasq(is_managed: bool, host: str, port: int) -> Advice:
         "\n".join(lines),
         f"{folder}/dexmesh.conf",
         after,
-        ("dnsmasq", "--test", "--conf-file=FILE"),
+        ("dnsmasq", "--test", "-C"),
     )
 
 
@@ -173,7 +173,7 @@ def _advise_unbound(host: str, port: int) -> Advice:
         "\n".join(lines),
         f"{folder}/dexmesh.conf",
         "systemctl restart unbound",
-        ("unbound-checkconf", "FILE"),
+        ("unbound-checkconf",),
     )
 
 

@@ -41,7 +41,7 @@ class Ours(enum.Enum):
     """What is known about the way back, best knowledge first."""
 
     PROVEN = "proven"  # the other node called us and got an answer, just now
-    HEARD = "heard"  # its mail server called us lately
+    HEARD = "heard"  # it called our port 25 lately
     BLOCKED = "blocked"  # the other node called us and got none
     DEAF = "deaf"  # nobody listens on our port 25
     UNPROVEN = "unproven"  # somebody listens; whether the other node gets through is not known
@@ -111,7 +111,7 @@ def _say_ours(report: ReachReport, name: str) -> str:
         return f"{name}'s node could call our port 25: answers get here."
     if report.ours is Ours.HEARD:
         return (
-            f"{name}'s mail server called us {_ago(report.heard_ago_s or 0.0)}: answers get here."
+            f"{name}'s node called our port 25 {_ago(report.heard_ago_s or 0.0)}: answers get here."
         )
     if report.ours is Ours.DEAF:
         return (
