@@ -27,6 +27,7 @@ from dexmesh.apps.base.sockets import Listening, Purpose, wishes
 from dexmesh.apps.base.supervisor import AGAIN, DONE, REOPEN
 from dexmesh.apps.contacts.book import AddressBook
 from dexmesh.apps.mail import control_calls, reach_calls
+from dexmesh.apps.mail.callback import Callbacks
 from dexmesh.apps.mail.control_calls import Desk
 from dexmesh.apps.mail.delivery import Delivery
 from dexmesh.apps.mail.imap.boxes import Boxes
@@ -120,7 +121,10 @@ class Service:
         self.passwords = PasswordBook(home.mail / "passwords")
         self.logins = Logins(self.passwords, lambda name: mail.user(name) is not None)
         self.people = LocalDirectory(me, mail)
-        self.receiver = MailReceiver(me, mail, self.store, self.book, self, self.spool, self.people)
+        self.receiver = MailReceiver(
+            *(me, mail, self.store, self.book, self, self.spool, self.people),
+            callbacks=Callbacks(me.address, time.monotonic),
+        )
         self.submission = Submission(
             me, mail, self.store, self.queue, self.book, self.spool, self.logins, self.people
         )
