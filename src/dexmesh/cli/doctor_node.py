@@ -25,6 +25,7 @@ USUAL_MTU = 1304
 SMALLEST_MTU = 1280  # IPv6 needs it
 ROUTES = Path("/proc/net/ipv6_route")
 PROCESSES = Path("/proc")
+DEVICES = Path("/sys/class/net")
 _MESH = "fc" + "0" * 30
 _MESH_LENGTH = "08"
 _LOOPBACK = "lo"
@@ -87,7 +88,7 @@ def check_address(address: Address | None) -> Iterator[Finding]:
 
 def _judge_mtu(device: str) -> Iterator[Finding]:
     try:
-        mtu = int(Path(f"/sys/class/net/{device}/mtu").read_text(encoding="ascii"))
+        mtu = int((DEVICES / device / "mtu").read_text(encoding="ascii"))
     except (OSError, ValueError):
         return  # no sysfs here
     todo = f"ip link set {device} mtu {USUAL_MTU}"

@@ -10,13 +10,15 @@ Not here  what to set up (advice.py)
 from __future__ import annotations
 
 import enum
+import ipaddress
 import queue
 import shutil
 import socket
 import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from dexmesh.apps.base.findings import Finding, fine, worth_knowing, wrong
 from dexmesh.apps.base.settings import NamesSettings
@@ -35,6 +37,9 @@ HOSTS = Path("/etc/hosts")
 SETUP = "`dexmesh names setup` says how"
 MAX_HOSTS_BYTES = 4 << 20
 
+if TYPE_CHECKING:
+    from dns.message import Message
+
 T = TypeVar("T")
 
 
@@ -49,21 +54,43 @@ class Answer(enum.Enum):
 
 def who_answers(server: str, port: int = 53, wait_s: float = WAIT_S) -> Answer:
     """Ask a name server for the pointer that only our resolver has."""
-    import dns.exception
     import dns.message
-    import dns.query
 
     question = dns.message.make_query(reverse_name(PROBE_ADDRESS), "PTR")
     try:
-        reply = dns.query.udp(question, server, timeout=wait_s, port=port)
-    except dns.exception.Timeout:
+        reply = _ask(question, server, port, wait_s)
+    except TimeoutError:
         return Answer.SILENCE
     except ConnectionRefusedError:
         return Answer.REFUSAL
-    except (OSError, ValueError, dns.exception.DNSException):
+    except (OSError, ValueError):
         return Answer.OTHERS
     said = {record.to_text().rstrip(".") for rrset in reply.answer for record in rrset}
     return Answer.OURS if PROBE_POINTER in said else Answer.OTHERS
+
+
+def _ask(question: Message, server: str, port: int, wait_s: float) -> Message:
+    """The answer to a question. Raises OSError, TimeoutError, and ValueError for what is no address.
+
+    A connected socket, unlike dns.query, hears at once that nobody listens.
+    """
+    import dns.exception
+    import dns.message
+
+    family = socket.AF_INET6 if ipaddress.ip_address(server).version == 6 else socket.AF_INET
+    deadline = time.monotonic() + wait_s
+    with socket.socket(family, socket.SOCK_DGRAM) as sock:
+        sock.connect((server, port))
+        sock.send(question.to_wire())
+        while (left_s := deadline - time.monotonic()) > 0:
+            sock.settimeout(left_s)
+            try:
+                reply = dns.message.from_wire(sock.recv(65_535))
+            except dns.exception.DNSException:
+                continue
+            if question.is_response(reply):
+                return reply
+    raise TimeoutError
 
 
 def resolves_here(wait_s: float = WAIT_S) -> bool | None:
