@@ -19,6 +19,7 @@ from types import ModuleType
 import dexmesh.apps
 
 _LATE = (
+    "_strptime",  # datetime.strptime imports it when it is called
     "concurrent.futures.thread",
     "html.entities",
     "linecache",

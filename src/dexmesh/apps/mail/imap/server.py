@@ -16,9 +16,11 @@ import ipaddress
 import logging
 import socket
 import ssl
+import traceback
 import uuid
 from asyncio import StreamReader, StreamWriter
 from contextlib import AsyncExitStack
+from pathlib import Path
 from typing import Protocol
 
 from proxyprotocol.sock import SocketInfoLocal
@@ -108,9 +110,12 @@ class ImapServer:
                 await connection.run(State(login, config, self._contents))
         except (OSError, EOFError, TimeoutError, asyncio.CancelledError):
             pass
-        except Exception as error:  # noqa: BLE001 - the last resort: what a client sent must not end others
+        except Exception as error:  # noqa: BLE001 - the last resort: a client must not end others
             self.counters["broken"] += 1
-            log.debug("an IMAP client was let go", extra={"reason": type(error).__name__})
+            reason = type(error).__name__  # its text may hold what a client said
+            log.warning(
+                "an IMAP client was let go", extra={"reason": reason, "where": _where(error)}
+            )
         finally:
             writer.close()
 
@@ -133,3 +138,9 @@ def _is_local(writer: StreamWriter) -> bool:
         return False
     mapped = getattr(address, "ipv4_mapped", None)
     return (mapped or address).is_loopback
+
+
+def _where(error: BaseException) -> str:
+    """The line of code an exception comes from."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{Path(frames[-1].filename).name}:{frames[-1].lineno}" if frames else "?"
