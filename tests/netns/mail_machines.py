@@ -25,6 +25,7 @@ class MailMachine:
     """A machine with a key whose address is on its cable, and a home for mail."""
 
     machine: Machine
+    config: Path
     key: str
     address: str
     home: Path
@@ -46,11 +47,12 @@ class MailMachine:
 
     def switch_on(self, *options: str) -> None:
         """`dexmesh mail on`, for stuart."""
-        self.dexmesh("mail", "on", "--account", USER, "--key", self.key, *options)
+        self.dexmesh("mail", "on", "--account", USER, "--config", str(self.config), *options)
 
     def serve(self) -> subprocess.Popen[bytes]:
         """Start the service and wait until it answers."""
-        argv = [*DEXMESH, "mail", "serve", "--home", str(self.home)]
+        options = ["--home", str(self.home), "--config", str(self.config)]
+        argv = [*DEXMESH, "mail", "serve", *options]
         running = self.machine.start(argv, log="mail.log")
         try:
             wait_until(self.is_serving, 20, "the mail service")
@@ -80,9 +82,12 @@ def mail_machines(lab: Lab) -> tuple[MailMachine, MailMachine]:
 
 
 def _mail_machine(machine: Machine, device: str) -> MailMachine:
-    made = json.loads(machine.run([*DEXMESH, "keys", "new", "--json"]).stdout)
+    config = machine.folder / "cjdroute.conf"
+    machine.run([*DEXMESH, "config", "new", str(config)])
+    made = json.loads(machine.run([*DEXMESH, "config", "check", "--json", str(config)]).stdout)
     machine.run(["ip", "addr", "add", f"{made['address']}/8", "dev", device, "nodad"])
-    return MailMachine(machine, made["public_key"], made["address"], Path(f"/home/{USER}/mesh"))
+    home = Path(f"/home/{USER}/mesh")
+    return MailMachine(machine, config, made["public_key"], made["address"], home)
 
 
 def _processes_in(machine: Machine) -> dict[int, int]:

@@ -59,11 +59,11 @@ def who_answers(server: str, port: int = 53, wait_s: float = WAIT_S) -> Answer:
     question = dns.message.make_query(reverse_name(PROBE_ADDRESS), "PTR")
     try:
         reply = _ask(question, server, port, wait_s)
-    except TimeoutError:
-        return Answer.SILENCE
     except ConnectionRefusedError:
         return Answer.REFUSAL
-    except (OSError, ValueError):
+    except OSError:  # no way there, or no answer in time
+        return Answer.SILENCE
+    except ValueError:
         return Answer.OTHERS
     said = {record.to_text().rstrip(".") for rrset in reply.answer for record in rrset}
     return Answer.OURS if PROBE_POINTER in said else Answer.OTHERS
