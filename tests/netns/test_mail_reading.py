@@ -17,13 +17,12 @@ from typing import Any
 
 import pytest
 
-from dexmesh.cli.lab import USER, Lab, Machine, wait_until
-from tests.netns.mail_machines import DEXMESH, MailMachine
+from dexmesh.cli.lab import Lab, wait_until
+from tests.netns.mail_machines import DEXMESH, MailMachine, mail_machines
 
 pytestmark = pytest.mark.netns
 
 LIMIT_S = 30.0
-CONFIG = f"/home/{USER}/cjdroute.conf"
 
 
 @dataclass(slots=True)
@@ -42,26 +41,15 @@ class Two:
 @pytest.fixture
 def two() -> Iterator[Two]:
     with Lab("dexmesh-reading") as lab:
-        left, right = lab.machine("a"), lab.machine("b")
-        lab.cable(left, right)
-        a, b = _with_mail(left, "to-b"), _with_mail(right, "to-a")
+        a, b = mail_machines(lab)
+        for one in (a, b):
+            one.switch_on()
         yield Two(a, b, {one.machine.name: _serve(one) for one in (a, b)})
-
-
-def _with_mail(machine: Machine, device: str) -> MailMachine:
-    """A machine whose cable has the address of its key, with mail switched on for stuart."""
-    config = CONFIG
-    machine.run([*DEXMESH, "config", "new", config])
-    forms = json.loads(machine.run([*DEXMESH, "address", "--config", config, "--json"]).stdout)
-    machine.run(["ip", "addr", "add", f"{forms['address']}/8", "dev", device, "nodad"])
-    made = MailMachine(machine, forms["public_key"], forms["address"], Path(f"/home/{USER}/mesh"))
-    made.dexmesh("mail", "on", "--account", USER, "--config", config)
-    return made
 
 
 def _serve(one: MailMachine) -> subprocess.Popen[bytes]:
     """Start the service, for the node of the configuration and no other, and wait until it answers."""
-    argv = [*DEXMESH, "mail", "serve", "--home", str(one.home), "--config", CONFIG]
+    argv = [*DEXMESH, "mail", "serve", "--home", str(one.home), "--config", str(one.config)]
     running = one.machine.start(argv, log="mail.log")
     wait_until(one.is_serving, LIMIT_S, "the mail service")
     return running

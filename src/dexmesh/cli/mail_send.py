@@ -56,7 +56,7 @@ WaitOption = Annotated[
 ]
 
 
-@app.command(epilog=example('echo "see you at eight" | dexmesh mail send stuart "tonight"'))
+@app.command(epilog=example('dexmesh mail send stuart "see you at eight?"'))
 @reports_errors
 def send(
     words: Annotated[
