@@ -39,6 +39,7 @@ _BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuratio
 """
 _SERVICE = """
 import asyncio, signal, socket, sys
+from pathlib import Path
 from dexmesh.apps.base.me import Me
 from dexmesh.apps.base.settings import NamesSettings
 from dexmesh.apps.contacts.book import AddressBook
