@@ -114,8 +114,8 @@ def test_deleting_goes_to_trash_and_from_there_for_good(world: DeskWorld) -> Non
 
 
 def test_a_folder_that_is_not_there_is_named_with_those_that_are(world: DeskWorld) -> None:
-    error = mail("list", "--folder", "Recieved", code=Exit.FAILED).stderr
-    assert "no folder 'Recieved'" in error
+    error = mail("list", "--folder", "Letters", code=Exit.FAILED).stderr
+    assert "no folder 'Letters'" in error
     assert "INBOX, Drafts, Requests, Sent, Trash" in error
     for name in ("../alice", "../../..", "a/b/../c"):
         mail("list", "--folder", name, code=Exit.FAILED)

@@ -42,7 +42,7 @@ from dexmesh.errors import DexmeshError
 LINE_BYTES = 256 << 10  # ours: of a command without its literals
 EARLY_LITERALS_BYTES = 4 << 10  # ours: before login
 SMALL_LITERALS_BYTES = 64 << 10  # ours: need no place
-LITERAL_ROOM_BYTES = 120 << 20  # ours: of messages being appended by all clients
+LITERAL_ROOM_BYTES = 48 << 20  # ours: of messages being appended by all clients, copied thrice each
 EARLY_PATIENCE_S = 60.0  # ours: before login
 PATIENCE_S = 31 * 60.0  # RFC 3501 §5.4: at least 30 minutes
 WRITE_PATIENCE_S = 60.0  # ours: for a client to read WRITE_BYTES

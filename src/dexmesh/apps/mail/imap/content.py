@@ -22,7 +22,7 @@ from dexmesh.apps.mail.proto.parts import Part, header_end, parse_message
 from dexmesh.values import dataclass
 
 LARGE_BYTES = 1 << 20  # ours
-LARGE_AT_ONCE = 3  # ours
+LARGE_AT_ONCE = 2  # ours
 CACHE_BYTES = 40 << 20  # ours: one message of the largest size
 _HEADER_READS = (16 << 10, 1 << 20)  # ours: a header is in the first, or the second, or all of it
 

@@ -32,6 +32,7 @@ from dexmesh.apps.mail.imap.config import Config
 from dexmesh.apps.mail.imap.connection import (
     LINE_BYTES,
     LITERAL_ROOM_BYTES,
+    SMALL_LITERALS_BYTES,
     Connection,
     Room,
     State,
@@ -73,7 +74,7 @@ class ImapServer:
         self._check_room = check_room
         self._max_message_bytes = max_message_bytes
         self._contents = Contents()
-        self._room = Room(LITERAL_ROOM_BYTES)
+        self._room = Room(max(LITERAL_ROOM_BYTES, max_message_bytes + SMALL_LITERALS_BYTES))
         self._servers: list[asyncio.Server] = []
         self._clients: set[asyncio.Task[None]] = set()
         self.counters = {"clients": 0, "refused": 0, "broken": 0}
