@@ -23,6 +23,7 @@ from dexmesh.cli.lab import Machine, wait_until
 from dexmesh.wire.address import format_address, parse_address
 from dexmesh.wire.keys import address_of, decode_key
 from tests.netns.conftest import RunningNode, World
+from tests.netns.mailers import StockMailer, wait_for
 
 pytestmark = pytest.mark.netns
 
@@ -265,3 +266,26 @@ def test_our_resolver_alone_answers_and_leaves_nothing_to_wait_for(world: World)
     assert ask(node.machine, "127.0.0.67", "example.com").rcode() == dns.rcode.REFUSED
     reply = ask(node.machine, "127.0.0.67", node.key)
     assert reply.flags & dns.flags.AA
+
+
+def test_stock_opensmtpd_finds_a_key_name_through_us_and_greets_at_once(world: World) -> None:
+    program("smtpctl")
+    a, b = StockMailer(world.node("a")), StockMailer(world.node("b"))
+    world.join(a.node, b.node)
+    b.node.start()
+    a.node.start()
+    for one in (a, b):
+        start_names(one.node)
+        use(one.node.machine, "127.0.0.67")
+        one.start()
+    greet = (
+        "import socket, sys, time; began = time.monotonic()\n"
+        "one = socket.create_connection((sys.argv[1], 25), 20)\n"
+        "assert one.recv(100).startswith(b'220 '); print(time.monotonic() - began)"
+    )
+    said = a.node.machine.run([sys.executable, "-c", greet, b.node.address], timeout_s=120).stdout
+    assert float(said) < 1.0  # 75 s where no name server answers
+    message = f"Subject: by name\nTo: {b.key_address()}\n\nno table, no /etc/hosts\n"
+    a.run("sendmail", "-f", a.key_address(), b.key_address(), stdin=message)
+    mail = wait_for(b, "by name")
+    assert "<unknown>" in str(mail["Received"])  # a is no contact of b's: no name, told at once
