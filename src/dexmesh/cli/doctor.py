@@ -37,7 +37,9 @@ def doctor(
     show_all: Annotated[bool, typer.Option("--all", "-a", help="Also what is well.")] = False,
     home: Annotated[
         Path | None,
-        typer.Option("--home", help="The folder of the apps (default: $DEXMESH_HOME, ...)."),
+        typer.Option(
+            "--home", readable=False, help="The folder of the apps (default: $DEXMESH_HOME, ...)."
+        ),
     ] = None,
     config: ConfigOption = None,
     as_json: JsonOption = False,

@@ -31,7 +31,9 @@ app = typer.Typer(
 
 HomeOption = Annotated[
     Path | None,
-    typer.Option("--home", help="The folder of the apps (default: $DEXMESH_HOME, ...)."),
+    typer.Option(
+        "--home", readable=False, help="The folder of the apps (default: $DEXMESH_HOME, ...)."
+    ),
 ]
 _USUAL_DEVICE = "tun0"
 
