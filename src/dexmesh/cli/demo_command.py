@@ -17,7 +17,8 @@ from dexmesh.cli.output import error_console, narrate, print_json, reports_error
 from dexmesh.cli.places import JsonOption
 
 if TYPE_CHECKING:
-    from dexmesh.cli.demo import Demo, Say
+    from dexmesh.cli.demo import Demo
+    from dexmesh.cli.demo_node import Say
 
 
 @reports_errors
@@ -27,7 +28,7 @@ def demo(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Three machines in one: pings, a 200 MB file and a mail through a relay, with real programs."""
+    """Three machines in one: pings, a 200 MB file, a mail and its answer through a relay."""
     from dexmesh.cli.demo import Demo
     from dexmesh.cli.lab import Lab
 
