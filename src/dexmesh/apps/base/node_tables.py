@@ -130,6 +130,7 @@ def _row_of(reply: Reading) -> Row:
         _number(reply, "handle"),
         _number(reply, "sendHandle"),
         _number(reply, "timeOfLastIn"),
+        _number(reply, "metric"),
     )
 
 

@@ -19,6 +19,10 @@ FRESH_MS = 10_000  # ours: at the first look, heard of so lately is being there
 
 _KEYED = frozenset({"RECEIVED_KEY", "ESTABLISHED"})  # docs/protocol/05 §5: it has answered us
 
+# Metric classes that only the node itself can cause (docs/protocol/05 §8.1): it answered a ping, sent
+# a message, sent a packet. What a supernode says of it is none.
+_PROVED = frozenset({0xFF50, 0xFF51, 0xFF70})
+
 
 class Table(Enum):
     """Where a row stands."""
@@ -29,15 +33,17 @@ class Table(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What a table says of a node. `last_in_ms` is Unix milliseconds, 0 where it is not said.
+    """What a table says of a node. `last_in_ms` is Unix milliseconds, 0 where it is not said (v22).
 
-    A handle of the other side that changed means that the node was started anew.
+    A handle of the other side that changed means that the node was started anew. The metric of v22
+    grows by one each millisecond and falls back when something comes in.
     """
 
     state: str
     handle: int = 0
     send_handle: int = 0
     last_in_ms: int = 0
+    metric: int = 0
 
     @property
     def is_keyed(self) -> bool:
@@ -65,7 +71,10 @@ class Presence:
             return True
         if (before.handle, before.send_handle) != (row.handle, row.send_handle):
             return True
-        return row.last_in_ms - before.last_in_ms >= QUIET_MS
+        if row.last_in_ms > 0:
+            return row.last_in_ms - before.last_in_ms >= QUIET_MS
+        is_proved = row.metric >> 16 in _PROVED
+        return is_proved and before.metric - row.metric >= QUIET_MS
 
     def is_seen(self, address: Address, table: Table) -> bool:
         """Whether there was a look for this node already."""
