@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import email
+import os
 import re
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.message import Message
 from pathlib import Path
 from typing import TypeAlias
 
 from dexmesh.cli.lab import USER, wait_until
-from dexmesh.wire.address import format_padded, parse_address
+from dexmesh.engine.keys import generate_private_key, public_key_of
+from dexmesh.errors import HostError
+from dexmesh.wire.address import format_address, format_padded, parse_address
+from dexmesh.wire.keys import address_of, encode_key
 from tests.netns.conftest import RunningNode
 from tests.netns.terminal import Terminal
 
@@ -26,6 +30,7 @@ class Mailer:
     """A machine with a node, and the people who write and read mail there."""
 
     node: RunningNode
+    password: str = ""  # of stuart, for IMAP; where the mail is a file nobody asks for one
 
     @property
     def name(self) -> str:
@@ -143,6 +148,89 @@ class StockMailer(Mailer):
         return self.node.machine.log("smtpd.log")
 
 
+class OurMailer(Mailer):
+    """Our mail node is the mail server, stuart its owner; mail is in a Maildir."""
+
+    home = f"/home/{USER}/mesh"
+    maildir = f"{home}/mail/users/{USER}/Maildir"
+
+    def setup(self, program: str, *options: str, user: str = USER) -> str:
+        """What `dexmesh setup` prints for somebody here."""
+        return self.node.dexmesh("setup", program, "--user", user, "--home", self.home, *options)
+
+    def mail(self, *arguments: str, stdin: str | None = None) -> str:
+        """Run `dexmesh mail` as root for stuart."""
+        argv = [sys.executable, "-m", "dexmesh", "mail", *arguments, "--home", self.home]
+        return self.node.machine.run(argv, stdin=stdin).stdout
+
+    def start(self, submission_ports: Sequence[int] = (25, 587)) -> None:
+        """Switch it on and start it beside the node that runs."""
+        open_python(self)
+        config = str(self.node.config)
+        self.mail("on", "--account", USER, "--user", USER, "--config", config)
+        ports = f"submission_ports = {[*submission_ports]}"
+        edit = ["sed", "-i", f"s/^submission_ports = [^#]*/{ports} /", f"{self.home}/apps.toml"]
+        self.node.machine.run(edit)
+        argv = [sys.executable, "-m", "dexmesh", "mail", "serve", "--home", self.home]
+        self.node.machine.start([*argv, "--config", config], log="mail.log")
+        status = [sys.executable, "-m", "dexmesh", "mail", "status", "--home", self.home]
+        try:
+            wait_until(
+                lambda: self.node.machine.run(status, check=False).returncode == 0,
+                20,
+                "the service",
+            )
+        except HostError as error:
+            raise AssertionError(f"{error}\n{self.log()}") from error
+        self.password = self.mail("password", USER).strip()
+
+    def run(
+        self,
+        *argv: str,
+        stdin: str = "",
+        user: str = USER,
+        check: bool = True,
+        env: dict[str, str] | None = None,
+    ) -> str:
+        """Run a program as somebody here; returns what it printed."""
+        here = {"DEXMESH_HOME": self.home, **(env or {})}
+        return super().run(*argv, stdin=stdin, user=user, check=check, env=here)
+
+    def box(self, user: str = USER) -> str:
+        """A Maildir."""
+        return f"maildir://{self.maildir}"
+
+    def inbox(self, user: str = USER) -> list[Mail]:
+        """All mail, that of strangers as well, oldest first."""
+        root = Path(f"/proc/{self.node.machine.pid}/root{self.maildir}")
+        files = [file for folder in ("new", "cur") for file in root.glob(f"{folder}/*")]
+        files += [file for folder in ("new", "cur") for file in root.glob(f".Requests/{folder}/*")]
+        files.sort(key=lambda file: file.stat().st_mtime_ns)
+        return [email.message_from_bytes(file.read_bytes()) for file in files]
+
+    def log(self) -> str:
+        """What the service said."""
+        return self.node.machine.log("mail.log")
+
+
+def give_leading_zero(node: RunningNode) -> None:
+    """Another key for a node that has not started: one whose address has more than one spelling."""
+    address = parse_address(node.address)
+    while format_padded(address) == format_address(address):
+        private = generate_private_key(os.urandom)
+        key = public_key_of(bytes(private))
+        address = address_of(key)
+        text = node.config.read_text()
+        for name, value in (
+            ("privateKey", private.hex()),
+            ("publicKey", encode_key(key)),
+            ("ipv6", format_padded(address)),
+        ):
+            text = re.sub(rf'("{name}":\s*)"[^"]*"', rf'\g<1>"{value}"', text, count=1)
+        node.config.write_text(text)
+        node.key, node.address = encode_key(key), format_address(address)
+
+
 def open_python(mailer: Mailer) -> None:
     """Let people run our programs there although the interpreter lies in a home that is shut."""
     interpreter = Path(sys.executable).resolve()
@@ -191,7 +279,9 @@ def send_s_nail(sender: Mailer, receiver: Mailer, subject: str, text: str) -> No
 def send_bsd_mailx(sender: Mailer, receiver: Mailer, subject: str, text: str) -> None:
     """bsd-mailx, which hands the mail to `sendmail -t`; only key names pass OpenSMTPD's."""
     rc = {"MAILRC": f"/home/{USER}/.mailrc-bsd"}
-    sender.run("bsd-mailx", "-s", subject, receiver.key_address(), stdin=text, env=rc)
+    is_ours = isinstance(sender, OurMailer)
+    address = receiver.address() if is_ours else receiver.key_address()
+    sender.run("bsd-mailx", "-s", subject, address, stdin=text, env=rc)
 
 
 def send_mutt(sender: Mailer, receiver: Mailer, subject: str, text: str) -> None:
@@ -208,17 +298,27 @@ def send_alpine(
         screen.type(f"\t\t{subject}\t")
         screen.expect(re.escape(subject))
         screen.type(text.replace("\n", "\r"))
-        finish_alpine(screen)
+        finish_alpine(screen, sender)
 
 
-def finish_alpine(screen: Terminal) -> None:
-    """Send what is being written and wait until it left; the folder for copies may be made."""
+def finish_alpine(screen: Terminal, owner: Mailer) -> None:
+    """Send what is being written and wait until it left."""
     screen.type("\x18")
     screen.expect("Send message")
     screen.type("y")
-    if "Create?" in screen.expect(r"Create\?|Message sent|Updating|DONE|Alpine finished"):
-        screen.type("y")
-        screen.expect("Message sent|Updating|DONE|Alpine finished")
+    answer_alpine(screen, owner, "Message sent|Updating|DONE|Alpine finished")
+
+
+def answer_alpine(screen: Terminal, owner: Mailer, wanted: str) -> None:
+    """Answer what alpine asks until it says what is wanted."""
+    answers = {
+        "ENTER PASSWORD": f"{owner.password}\r",
+        "Preserve password": "n",
+        r"Create\?": "y",  # the folder for copies
+        "Exit this greeting": "e",  # only the first time
+    }
+    while not re.search(wanted, said := screen.expect("|".join([wanted, *answers]))):
+        screen.type(next(keys for asked, keys in answers.items() if re.search(asked, said)))
 
 
 def send_msmtp(sender: Mailer, receiver: Mailer, subject: str, text: str) -> None:
@@ -236,8 +336,11 @@ def send_swaks(sender: Mailer, receiver: Mailer, subject: str, text: str) -> Non
 
 
 def send_sendmail(sender: Mailer, receiver: Mailer, subject: str, text: str) -> None:
-    """The sendmail of OpenSMTPD: recipients as bare arguments, and -f."""
+    """The sendmail of OpenSMTPD: recipients as bare arguments, and -f. Ours reads them from the mail."""
     mail = f"From: {sender.address()}\nTo: {receiver.address()}\nSubject: {subject}\n\n{text}"
+    if isinstance(sender, OurMailer):
+        sender.run(str(Path(sys.executable).parent / "dexmesh-sendmail"), "-t", "-oi", stdin=mail)
+        return
     sender.run("/usr/sbin/sendmail", "-f", sender.address(), receiver.address(), stdin=mail)
 
 
@@ -291,15 +394,13 @@ def reply_alpine(reader: Mailer, subject: str, text: str) -> None:
     """alpine on its screen: open the index at the message and answer it, without quoting."""
     subjects = [mail["Subject"] for mail in reader.inbox()]
     with reader.terminal("alpine", "-i", "-n", str(subjects.index(subject) + 1)) as screen:
-        if "greeting" in screen.expect(r"Exit this greeting|\bReply\b"):  # only the first time
-            screen.type("e")
-            screen.expect(r"\bReply\b")
+        answer_alpine(screen, reader, re.escape(subject))
         screen.type("r")
         screen.expect("Include original message")
         screen.type("n")
         screen.expect("Message Text")
         screen.type(text + "\r")
-        finish_alpine(screen)
+        finish_alpine(screen, reader)
 
 
 Reply = Callable[[Mailer, str, str], None]

@@ -76,9 +76,9 @@ def test_an_alias_of_mailrc_leads_to_a_literal(people: tuple[StockMailer, StockM
 
 def test_a_mail_and_its_answer_by_alpine(people: tuple[StockMailer, StockMailer]) -> None:
     a, b = people
-    send_alpine(b, a, "pine", "needles\n", user="bob")
-    mail = wait_for(a, "pine")
+    send_alpine(b, a, "green needles", "and cones?\n", user="bob")
+    mail = wait_for(a, "green needles")
     assert f"<bob@{b.literal}>" in mail["From"].replace('"', "")
-    reply_alpine(a, "pine", "and cones")
-    back = wait_for(b, "Re: pine", "bob")
+    reply_alpine(a, "green needles", "and cones")
+    back = wait_for(b, "Re: green needles", "bob")
     assert "and cones" in str(back.get_payload())

@@ -140,7 +140,7 @@ def _beside_ours(ours: OurNode, program: OpenSmtpd) -> str:
             '\naction "local" mbox alias <aliases>\n',
             f'action "mesh" relay host "smtp://127.0.0.1:{ours.mail_user_port}"\n',
             "\n# Literals of mesh addresses, key names, and names of contacts.\n",
-            r'match from local for domain regex { "^\\[ipv6:fc", "\\.k$", "\\.cjdns\\.alt$" } '
+            r'match from local for domain regex { "^\[ipv6:fc", "\.k$", "\.cjdns\.alt$" } '
             'action "mesh"\n',
             'match for local action "local"\n',
         )

@@ -168,7 +168,7 @@ def test_alpine_gets_the_literal_as_its_domain_and_no_tls_inside_this_machine() 
 
 def test_alpine_reads_our_node_by_imap_or_only_sends() -> None:
     text = alpine.configure(NODE, Alpine("2.26", "~/.pinerc")).text
-    assert settings(text)["inbox-path"] == "{localhost:143/user=stuart/notls}INBOX"
+    assert settings(text)["inbox-path"] == "{localhost:143/user=stuart/novalidate-cert}INBOX"
     silent = Situation(ME, PERSON, OurNode((587,), 0, "/s", None))
     made = alpine.configure(silent, Alpine("2.26", "~/.pinerc"))
     assert "inbox-path" not in settings(made.text)
