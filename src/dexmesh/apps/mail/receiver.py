@@ -1,0 +1,211 @@
+"""Receive mail from other nodes on our mesh address, for the people who live here.
+
+Place     another node -> serving.py, smtp.py -> here -> store; signs of life are told
+Spec      docs/apps/mail.md §4 "Receiver"
+Keeps     the TCP source address is the sender's identity; nothing is looked up, nothing passed on;
+          None from `take` means every recipient has it on disk
+Not here  the rules (proto/policy.py), the header (proto/receiving.py), the dialogue (smtp.py)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable, Mapping, Sequence
+from datetime import UTC, datetime
+from socket import socket
+from ssl import SSLContext
+from typing import Protocol
+
+from dexmesh.apps.base.mailbox import Mailbox
+from dexmesh.apps.base.me import Me
+from dexmesh.apps.base.settings import MailSettings
+from dexmesh.apps.mail.callback import Callbacks
+from dexmesh.apps.mail.counters import Counters
+from dexmesh.apps.mail.incoming import Message
+from dexmesh.apps.mail.local_names import LocalDirectory
+from dexmesh.apps.mail.proto.headers import Header
+from dexmesh.apps.mail.proto.policy import judge_recipient, judge_sender
+from dexmesh.apps.mail.proto.receiving import Arrival, edit_received
+from dexmesh.apps.mail.proto.refusals import Reason, Refusal
+from dexmesh.apps.mail.serving import Limits, MailServer, Source, source_address
+from dexmesh.apps.mail.smtp import Recipient, Talk
+from dexmesh.apps.mail.spool import Spool
+from dexmesh.apps.mail.store.values import DeliveryResult, Folder, ReceivedMail
+from dexmesh.errors import MailError
+from dexmesh.wire.address import Address, is_mesh_address
+
+
+class Store(Protocol):
+    """What we need of the store (store/)."""
+
+    async def deliver(self, mail: ReceivedMail) -> DeliveryResult:
+        """Durable when it returns. Raises MailError."""
+
+    async def judge_stranger(self, remote: Address, user: str, size: int, unix_time: float) -> None:
+        """Count a stranger's mail. Raises MailError when it is too much."""
+
+    def is_blocked(self, address: Address) -> bool:
+        """Whether the user wants nothing from there."""
+
+
+class Book(Protocol):
+    """What we need of the address book (contacts/)."""
+
+    def by_address(self, address: Address) -> Sequence[object]:
+        """The contacts on that node."""
+
+
+class Signs(Protocol):
+    """Who wants to know that a node lives (base/signs.py)."""
+
+    def heard(self, address: Address) -> None:
+        """That node has just been heard of."""
+
+
+class MailReceiver:
+    """The server on port 25 of the mesh address."""
+
+    has_login = False
+    has_dsn = False
+    tls: SSLContext | None = None  # the mesh seals every packet, and the address is the key
+
+    def __init__(
+        self,
+        me: Me,
+        settings: MailSettings,
+        store: Store,
+        book: Book,
+        signs: Signs,
+        spool: Spool,
+        names: LocalDirectory | None = None,
+        *,
+        callbacks: Callbacks | None = None,
+        limits: Limits = Limits(),
+        source: Source = source_address,
+        unix_time: Callable[[], float] = time.time,
+    ) -> None:
+        self._me = me
+        self._settings = settings
+        self._store = store
+        self._book = book
+        self._signs = signs
+        self._names = names or LocalDirectory(me, settings)
+        self._unix_time = unix_time
+        self.callbacks = callbacks
+        self._server = MailServer(self, spool, limits, source)
+
+    @property
+    def counters(self) -> Counters:
+        """What was accepted and refused, for `dexmesh mail status`."""
+        return self._server.counters
+
+    @property
+    def hostname(self) -> str:
+        """Our literal: every stock program takes it in a greeting (mail.md §3)."""
+        return self._me.literal
+
+    @property
+    def max_bytes(self) -> int:
+        """The biggest message."""
+        return self._settings.max_message_bytes
+
+    async def serve(self, listening: socket) -> None:
+        """Accept mail on a bound socket from now on; returns at once."""
+        await self._server.serve(listening)
+
+    async def close(self) -> None:
+        """Accept nothing more; finish deliveries that began."""
+        await self._server.close()
+
+    def may_connect(self, address: Address) -> bool:
+        """Only nodes of the mesh; whoever comes is alive."""
+        if not is_mesh_address(address):
+            return False
+        self._signs.heard(address)
+        return True
+
+    def judge_sender(self, talk: Talk, sender: Mailbox | None) -> Refusal | None:
+        """MAIL FROM: the connecting address says who may be named."""
+        return judge_sender(
+            sender,
+            talk.remote,
+            is_blocked=self._store.is_blocked(talk.remote),
+            allows_foreign=self._settings.allow_foreign_senders,
+        )
+
+    def judge_recipient(
+        self, talk: Talk, mailbox: Mailbox, parameters: Mapping[str, str]
+    ) -> Recipient | Refusal:
+        """RCPT TO: only people of this node."""
+        users = judge_recipient(mailbox, self._names.names())
+        return users if isinstance(users, Refusal) else Recipient(mailbox, users)
+
+    def edit_header(self, talk: Talk, header: Header) -> bytes | Refusal:
+        """Repaired, with our trace on top."""
+        arrival = Arrival(
+            remote=talk.remote,
+            helo=talk.helo,
+            protocol=talk.protocol,
+            sender=talk.sender,
+            id=secrets.token_hex(6),
+            date=datetime.fromtimestamp(self._unix_time(), UTC),
+        )
+        return edit_received(header, arrival, self._me)
+
+    async def take(self, talk: Talk, message: Message) -> Refusal | None:
+        """Deliver to every recipient; any refusal stands for all.
+
+        Whoever already has the mail does not get it again when it is sent once more: the store knows
+        remote node, Message-ID and body.
+        """
+        users = tuple(dict.fromkeys(user for one in talk.recipients for user in one.users))
+        is_known = bool(self._book.by_address(talk.remote))
+        try:
+            if not is_known:
+                await self._judge_stranger(talk.remote, users, message)
+            folder = Folder.INBOX if is_known else Folder.REQUESTS
+            await self._deliver(talk, message, users, folder)
+        except MailError as error:
+            reason = Reason.STRANGER_LIMIT if error.enhanced == "4.7.1" else Reason.STORE
+            return Refusal(error.code, error.enhanced, error.public_text, reason)
+        finally:
+            await message.file.remove()
+        return None
+
+    async def authenticate(self, name: str, password: str) -> str | None:
+        """Nobody logs in from another node."""
+        return None
+
+    async def _judge_stranger(
+        self, remote: Address, users: tuple[str, ...], message: Message
+    ) -> None:
+        for user in users:
+            size = message.file.size
+            await self._store.judge_stranger(remote, user, size, self._unix_time())
+
+    async def _deliver(
+        self, talk: Talk, message: Message, users: tuple[str, ...], folder: Folder
+    ) -> None:
+        """Raises the first MailError, but only when no delivery is under way any more."""
+        mails = [
+            ReceivedMail(
+                spool=message.file.path,
+                size=message.file.size,
+                remote=talk.remote,
+                sender="" if talk.sender is None else str(talk.sender),
+                user=user,
+                folder=folder,
+                message_id=message.message_id,
+                body_hash=message.body_hash,
+                wire_size=message.file.size,
+            )
+            for user in users
+        ]
+        results = await asyncio.gather(
+            *(self._store.deliver(mail) for mail in mails), return_exceptions=True
+        )
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
