@@ -39,7 +39,7 @@ def _with_mail(machine: Machine, device: str) -> MailMachine:
     forms = json.loads(machine.run([*DEXMESH, "address", "--config", config, "--json"]).stdout)
     address, key = forms["address"], forms["public_key"]
     machine.run(["ip", "addr", "add", f"{address}/8", "dev", device, "nodad"])
-    made = MailMachine(machine, key, address, Path(f"/home/{USER}/mesh"))
+    made = MailMachine(machine, Path(config), key, address, Path(f"/home/{USER}/mesh"))
     made.dexmesh("mail", "on", "--account", USER, "--config", config)
     serve = [*DEXMESH, "mail", "serve", "--home", str(made.home), "--config", config]
     machine.start(serve, log="mail.log")

@@ -89,7 +89,9 @@ def test_systemd_has_nothing_to_say_about_the_units(unit: Path, tmp_path: Path) 
 def test_units_run_commands_that_parse(unit: Path) -> None:
     from tests.qa.test_commands import _parse
 
-    lines = re.findall(r"dexmesh (?:up|config|wait-online|mail serve)[^\"\n]*", unit.read_text("utf-8"))
+    lines = re.findall(
+        r"dexmesh (?:up|config|wait-online|mail serve)[^\"\n]*", unit.read_text("utf-8")
+    )
     assert lines
     for line in lines:
         _parse(line)

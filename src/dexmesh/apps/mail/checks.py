@@ -196,7 +196,7 @@ def check_room(home: Home) -> Iterator[Finding]:
 
 def check_certificate(home: Home, unix_clock: Callable[[], float] = time.time) -> Iterator[Finding]:
     """The self-made certificate of submission and IMAP: is there one, and until when?"""
-    path = home.mail / "tls" / "certificate.pem"
+    path = home.mail / "tls.pem"
     try:
         data = path.read_bytes()[:MAX_FILE_BYTES]
     except OSError:
@@ -206,7 +206,7 @@ def check_certificate(home: Home, unix_clock: Callable[[], float] = time.time) -
         yield wrong("mail.certificate", f"{path} is no certificate", "remove it: a new one is made")
     elif left_s <= 0:
         what = "the certificate for local mail programs has run out"
-        yield wrong("mail.certificate", what, f"remove {path.parent}: a new one is made at start")
+        yield wrong("mail.certificate", what, f"remove {path}: a new one is made at start")
     elif left_s < SOON_S:
         what = f"the certificate for local mail programs runs out in {left_s // 86_400:.0f} days"
         yield worth_knowing("mail.certificate", what, "the service makes a new one when it starts")

@@ -26,7 +26,10 @@ _LATE = (
     "ssl",
     "traceback",
     "cryptography.hazmat.primitives.serialization",
+    "cryptography.hazmat.primitives.asymmetric.ec",
+    "cryptography.hazmat.primitives.hashes",
     "cryptography.x509",
+    "cryptography.x509.oid",
 )
 _OF_THE_COMMAND_LINE = ("dexmesh.apps.mail.programs", "dexmesh.apps.mail.sendmail")
 

@@ -29,7 +29,7 @@ from dexmesh.apps.mail.proto.headers import Header
 from dexmesh.apps.mail.proto.policy import judge_recipient, judge_sender
 from dexmesh.apps.mail.proto.receiving import Arrival, edit_received
 from dexmesh.apps.mail.proto.refusals import Reason, Refusal
-from dexmesh.apps.mail.serving import Limits, MailServer, Source, source_address
+from dexmesh.apps.mail.serving import LIMITS, Limits, MailServer, Source, source_address
 from dexmesh.apps.mail.smtp import Recipient, Talk
 from dexmesh.apps.mail.spool import Spool
 from dexmesh.apps.mail.store.values import DeliveryResult, Folder, ReceivedMail
@@ -82,7 +82,7 @@ class MailReceiver:
         names: LocalDirectory | None = None,
         *,
         callbacks: Callbacks | None = None,
-        limits: Limits = Limits(),
+        limits: Limits = LIMITS,
         source: Source = source_address,
         unix_time: Callable[[], float] = time.time,
     ) -> None:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import ssl
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -41,8 +42,9 @@ from dexmesh.apps.mail.running import Running
 from dexmesh.apps.mail.spool import Spool
 from dexmesh.apps.mail.store import MailStore
 from dexmesh.apps.mail.submission import Submission
+from dexmesh.apps.mail.tls import load_tls
 from dexmesh.apps.names.server import NamesServer
-from dexmesh.errors import PermissionNeededError
+from dexmesh.errors import HostError, PermissionNeededError
 from dexmesh.wire.address import Address
 
 THREADS = 4  # ours: they wait for the disk, not for each other
@@ -107,6 +109,7 @@ class Service:
     ) -> None:
         self.settings = settings
         self.running = Running()
+        self._tls: ssl.SSLContext | None = None
         self._home = home
         self._listening = listening
         self._began = time.monotonic()
@@ -161,9 +164,10 @@ class Service:
 
     async def _open_doors(self) -> None:
         self.running.opened("reach", self.reach.close)
+        self._tls = await self._load_tls()
         self.running.opened("submission", self.submission.close)
         for listening in self._listening.of(Purpose.SUBMIT):
-            await self.submission.serve(listening, None)
+            await self.submission.serve(listening, self._tls)
         self.running.opened("receiver", self.receiver.close)
         for listening in self._listening.of(Purpose.RECEIVE):
             await self.receiver.serve(listening)
@@ -171,11 +175,21 @@ class Service:
         self.running.keep("reach", lambda: self.reach.watch(self._silent))
         await self._open_extras()
 
+    async def _load_tls(self) -> ssl.SSLContext | None:
+        """Without a certificate mail still flows, only programs that insist on STARTTLS do not."""
+        arguments = (self._home, self.me, self.settings.mail, time.time())
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.run_in_executor(self._executor, load_tls, *arguments)
+        except (OSError, HostError) as error:
+            log.warning("no STARTTLS on this machine", extra={"reason": str(error)})
+            return None
+
     async def _open_extras(self) -> None:
         """What people can do without: a failure here is told and leaves mail flowing."""
         self.running.opened("imap", self.imap.close)
         for listening in self._listening.of(Purpose.IMAP):
-            await self.running.attempt("imap", self.imap.serve(listening, None))
+            await self.running.attempt("imap", self.imap.serve(listening, self._tls))
         self.running.opened("names", self.names.close)
         udp = self._listening.of(Purpose.NAMES, is_tcp=False)
         tcp = self._listening.of(Purpose.NAMES)

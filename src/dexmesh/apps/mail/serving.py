@@ -46,6 +46,9 @@ class Limits:
     per_address: int = MAX_CONNECTIONS_PER_ADDRESS
 
 
+LIMITS = Limits()
+
+
 def source_address(transport: asyncio.BaseTransport) -> Address | None:
     """The address the connection comes from, IPv4 mapped; None if the kernel does not know it."""
     peer = transport.get_extra_info("peername")
@@ -65,7 +68,7 @@ class MailServer:
         self,
         role: Role,
         spool: Spool,
-        limits: Limits = Limits(),
+        limits: Limits = LIMITS,
         source: Source = source_address,
     ) -> None:
         self.role = role

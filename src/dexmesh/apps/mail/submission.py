@@ -215,8 +215,7 @@ class Submission:
         people = [self._require(one) for one in recipients]
         sender = str(Mailbox(user, self._me.literal))
         loop = asyncio.get_running_loop()
-        message_id, body_hash = await loop.run_in_executor(None, _fingerprint, message)
-        size = message.stat().st_size
+        message_id, body_hash, size = await loop.run_in_executor(None, _fingerprint, message)
         return await self._place(
             message, size, sender, user, people, message_id=message_id, body_hash=body_hash
         )
@@ -292,8 +291,8 @@ def _from_xtext(text: str) -> str:
     return _XTEXT.sub(lambda match: chr(int(match[1], 16)), text)[:500]
 
 
-def _fingerprint(path: Path) -> tuple[str, bytes]:
-    """Message-ID and hash of a message that did not come by SMTP."""
+def _fingerprint(path: Path) -> tuple[str, bytes, int]:
+    """Message-ID, hash and size of a message that did not come by SMTP."""
     from dexmesh.apps.mail.proto.headers import MAX_HEADER_BYTES, TooManyFieldsError, parse_header
 
     digest = hashlib.sha256()
@@ -302,8 +301,9 @@ def _fingerprint(path: Path) -> tuple[str, bytes]:
         digest.update(start)
         while chunk := file.read(_CHUNK_BYTES):
             digest.update(chunk)
+        size = file.tell()
     try:
         header = parse_header(start[: start.find(_HEADER_END) + 2])
     except TooManyFieldsError:
-        return "", digest.digest()
-    return header.first("message-id") or "", digest.digest()
+        return "", digest.digest(), size
+    return header.first("message-id") or "", digest.digest(), size
