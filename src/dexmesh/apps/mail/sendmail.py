@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from dexmesh.apps.base.home import find_home
-from dexmesh.apps.base.mailbox import Mailbox, parse_mailboxes
+from dexmesh.apps.base.mailbox import parse_mailboxes
 from dexmesh.apps.base.settings import MailSettings, load_settings
 from dexmesh.apps.mail.proto.headers import (
     Header,
