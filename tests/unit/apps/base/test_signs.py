@@ -228,7 +228,7 @@ class Watching:
     async def expect(self, *told: Address) -> None:
         """These signs come, and in a while no others."""
         end = time.monotonic() + 2
-        while len(self.told) < len(told) and time.monotonic() < end:  # noqa: ASYNC110 it is the absence of news that counts
+        while len(self.told) < len(told) and time.monotonic() < end:  # noqa: ASYNC110  # noqa: ASYNC110 it is the absence of news that counts
             await asyncio.sleep(0.01)
         await asyncio.sleep(0.1)
         assert self.told == list(told)
