@@ -92,6 +92,7 @@ class FakeNode:
 
     def __init__(self, login: AdminLogin | None = None) -> None:
         self.sessions: dict[int, tuple[Address, Row]] = {}
+        self._by_address: dict[str, int] = {}
         self.peers: list[dict[str, Any]] = []
         self.calls: list[str] = []
         self.is_there = True
@@ -108,14 +109,10 @@ class FakeNode:
             start = 6 * arguments["page"]
             more = {"more": 1} if len(self.peers) > start + 6 else {}
             return {"peers": self.peers[start : start + 6], "total": len(self.peers), **more}
-        found = [
-            (address, one)
-            for handle, (address, one) in self.sessions.items()
-            if arguments in ({"handle": handle}, {"ip6": format_padded(address)})
-        ]
-        if not found:
+        handle = arguments.get("handle") or self._by_address.get(arguments.get("ip6", ""))
+        if handle not in self.sessions:
             raise AdminError("no such session")
-        address, one = found[0]
+        address, one = self.sessions[handle]
         return {
             "ip6": format_padded(address),
             "state": one.state,
@@ -129,6 +126,7 @@ class FakeNode:
 
     def add(self, handle: int, address: Address, state: str = "ESTABLISHED") -> None:
         self.sessions[handle] = (address, row(state, handle=handle))
+        self._by_address[format_padded(address)] = handle
 
 
 def stranger(number: int) -> Address:
