@@ -92,7 +92,7 @@ class _Supervisor:
         self._wake, self._poke = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         self._asked: signal.Signals | None = None
         self._pid = 0
-        self._was_ready = False
+        self._was_ready = self._came_up = False
         self._lifeline = options.lifeline
 
     def run(self) -> int:
@@ -113,6 +113,8 @@ class _Supervisor:
                 log.info("the worker starts anew with changed settings")
                 continue
             pause_s = pauses.after(time.monotonic() - began)
+            if self._came_up:  # it works: what killed it came from outside
+                pause_s = min(pause_s, FIRST_PAUSE_S)
             log.warning("the worker ended by itself", extra={"code": code, "pause_s": pause_s})
             self._wait(time.monotonic() + pause_s)
             if self._asked is not None:
@@ -134,6 +136,7 @@ class _Supervisor:
 
     def _one_worker(self) -> int:
         """Fork, see the worker through, and say how it ended (a signal N as -N)."""
+        self._came_up = False
         said, say = os.pipe2(os.O_NONBLOCK | os.O_CLOEXEC)
         signal.pthread_sigmask(signal.SIG_BLOCK, _ENDING)
         parent = os.getpid()
@@ -186,7 +189,7 @@ class _Supervisor:
         if said is None or said not in readable:
             return False
         if os.read(said, 1):
-            self._was_ready = True
+            self._was_ready = self._came_up = True
             if self._options.ready is not None:
                 self._options.ready()
         return True
