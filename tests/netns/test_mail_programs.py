@@ -6,8 +6,10 @@ a (our mail node | OpenSMTPD) ----- b (OpenSMTPD | our mail node)
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import re
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -22,6 +24,7 @@ from tests.netns.mailers import (
     OurMailer,
     StockMailer,
     give_leading_zero,
+    open_python,
     wait_for,
 )
 
@@ -140,10 +143,10 @@ def test_a_user_that_is_not_there_is_told_to_the_sender_in_words(pair: Pair, way
     assert found[0]["Return-Path"] in ("<>", None)
 
 
+@pytest.mark.parametrize("pair", ["ours-stock"], indirect=True)
 def test_a_stock_receiver_that_knows_one_spelling_gets_the_mail_in_that_one(pair: Pair) -> None:
     a, b = pair
-    if not (isinstance(a, OurMailer) and isinstance(b, StockMailer)):
-        pytest.skip("it takes our node as the sender and OpenSMTPD as the receiver")
+    assert isinstance(b, StockMailer)
     text = b.setup("opensmtpd")
     assert b.padded != b.literal
     one = re.sub(r"table me \{[^}]*\}", f'table me {{ "{b.padded}" }}', text)
@@ -153,6 +156,8 @@ def test_a_stock_receiver_that_knows_one_spelling_gets_the_mail_in_that_one(pair
     a.run("s-nail", "-s", "spelled your way", b.address(), stdin="hello\n")
     mail = wait_for(b, "spelled your way")
     assert mail["Delivered-To"] == f"stuart@{b.padded}"
+    b.stop()
+    b.start(text)
 
 
 def test_opensmtpd_beside_our_node_hands_mail_for_the_mesh_over_to_it(world: World) -> None:
@@ -174,3 +179,15 @@ def test_opensmtpd_beside_our_node_hands_mail_for_the_mesh_over_to_it(world: Wor
     a.run("s-nail", "-s", "at home", "stuart@localhost", stdin="hello\n")
     wait_for(beside, "at home")
     assert not a.inbox()
+
+
+@pytest.mark.parametrize("pair", ["ours-stock"], indirect=True)
+def test_whoever_may_read_no_configuration_is_told_by_the_running_node(pair: Pair) -> None:
+    a, b = pair
+    open_python(b)
+    command = [sys.executable, "-m", "dexmesh", "setup", "mailrc", "--json"]
+    for mailer, server in ((a, "node"), (b, "stock")):
+        told = json.loads(mailer.run(*command).partition("\n}")[0] + "}")
+        assert told["for"] == server
+        assert told["address"] == mailer.address()
+        assert told["text"] == mailer.setup("mailrc")

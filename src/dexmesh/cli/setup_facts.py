@@ -25,10 +25,9 @@ from dexmesh.apps.mail.programs.mailrc import Flavour, Mailx
 from dexmesh.apps.mail.programs.mutt import Mutt
 from dexmesh.apps.mail.programs.opensmtpd import KnownName, OpenSmtpd
 from dexmesh.apps.mail.programs.values import OurNode, Person, Situation
-from dexmesh.cli.config import load_file
 from dexmesh.cli.identity import parse_key
+from dexmesh.cli.mail_node import find_node
 from dexmesh.cli.output import fail, misused, note
-from dexmesh.cli.places import find_config
 from dexmesh.cli.setup_checks import LIMIT_S, find_program
 from dexmesh.errors import AppError, PermissionNeededError
 from dexmesh.wire.keys import PublicKey
@@ -78,13 +77,12 @@ def _settings(home: Home) -> AppSettings | None:
 
 
 def _own_key(config: Path | None, settings: AppSettings | None) -> PublicKey:
-    path = find_config(config)
-    if path is not None:
-        return load_file(path).settings.public_key
-    if settings is not None:
-        return settings.key
+    """The key in the configuration, that of the node that answers here, or the one the apps know."""
+    key = find_node(config).key or (settings.key if settings else None)
+    if key is not None:
+        return key
     fail(
-        "there is no configuration that you may read",
+        "no node was found: no configuration that you may read, and none answers",
         "run it as root with --user NAME, or say --key KEY.k (`dexmesh address` shows it)",
     )
 
