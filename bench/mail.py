@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import secrets
 import statistics
 import sys
 from collections.abc import Callable, Sequence
@@ -31,7 +32,7 @@ _PYTHON = (sys.executable, "-m", "dexmesh")
 class Identity:
     """A key that no node of this bench runs: addresses are put on the cable by hand."""
 
-    key: str
+    config: Path
     address: str
 
 
@@ -109,9 +110,13 @@ def build(lab: Lab) -> Bench:
 
 
 def _identity(machine: Machine, device: str) -> Identity:
-    made = json.loads(machine.run([*_PYTHON, "keys", "new", "--json"]).stdout)
-    machine.run(["ip", "addr", "add", f"{made['address']}/8", "dev", device, "nodad"])
-    return Identity(made["public_key"], made["address"])
+    """A fresh configuration, whose address is put on the cable."""
+    config = machine.folder / f"{secrets.token_hex(4)}.conf"
+    machine.run([*_PYTHON, "config", "new", str(config)])
+    said = machine.run([*_PYTHON, "address", "--config", str(config), "--json"]).stdout
+    forms = json.loads(said)
+    machine.run(["ip", "addr", "add", f"{forms['address']}/8", "dev", device, "nodad"])
+    return Identity(config, forms["address"])
 
 
 def start_ours(bench: Bench) -> Path:
@@ -119,11 +124,15 @@ def start_ours(bench: Bench) -> Path:
     machine = bench.receiver
     home = Path(f"/home/{USER}/mesh")
     at_home = ("--home", str(home))
-    machine.run([*_PYTHON, "mail", "on", "--account", USER, "--key", bench.me.key, *at_home])
+    machine.run(
+        [*_PYTHON, "mail", "on", "--account", USER, "--config", str(bench.me.config), *at_home]
+    )
     for number, source in enumerate(bench.sources):
         address = f"{USER}@[IPv6:{source.address}]"
         machine.run([*_PYTHON, "contact", "add", f"sender{number}", address, *at_home])
-    machine.start([*_PYTHON, "mail", "serve", *at_home], log="mail.log")
+    machine.start(
+        [*_PYTHON, "mail", "serve", "--config", str(bench.me.config), *at_home], log="mail.log"
+    )
     return home / "mail" / "users" / USER / "Maildir"
 
 
