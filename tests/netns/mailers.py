@@ -163,11 +163,11 @@ class OurMailer(Mailer):
         argv = [sys.executable, "-m", "dexmesh", "mail", *arguments, "--home", self.home]
         return self.node.machine.run(argv, stdin=stdin).stdout
 
-    def start(self, submission_ports: Sequence[int] = (25, 587)) -> None:
-        """Switch it on and start it beside the node that runs."""
+    def start(self, submission_ports: Sequence[int] = (25, 587), account: str = USER) -> None:
+        """Switch it on and start it beside the node that runs; `account` owns all mailboxes."""
         open_python(self)
         config = str(self.node.config)
-        self.mail("on", "--account", USER, "--user", USER, "--config", config)
+        self.mail("on", "--account", account, "--user", USER, "--config", config)
         ports = f"submission_ports = {[*submission_ports]}"
         edit = ["sed", "-i", f"s/^submission_ports = [^#]*/{ports} /", f"{self.home}/apps.toml"]
         self.node.machine.run(edit)

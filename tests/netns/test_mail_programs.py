@@ -23,6 +23,7 @@ from tests.netns.mailers import (
     Mailer,
     OurMailer,
     StockMailer,
+    answer_alpine,
     give_leading_zero,
     open_python,
     wait_for,
@@ -191,3 +192,26 @@ def test_whoever_may_read_no_configuration_is_told_by_the_running_node(pair: Pai
         assert told["for"] == server
         assert told["address"] == mailer.address()
         assert told["text"] == mailer.setup("mailrc")
+
+
+@pytest.mark.parametrize("account", ["stuart", "post"])
+def test_programs_read_the_maildir_of_their_owner_and_imap_otherwise(
+    world: World, account: str
+) -> None:
+    """The service runs as stuart, or as an account of its own whose mailboxes stuart cannot enter."""
+    a = OurMailer(world.node("a"))
+    a.node.start()
+    if account != "stuart":
+        a.node.machine.add_person(account)
+    a.start(account=account)
+    a.install_programs("node")
+    assert ("imap://" in a.setup("mutt")) == (account != "stuart")
+    a.run("s-nail", "-s", "to myself", a.address(), stdin="as I was told\n")
+    for program in ("mutt", "s-nail"):
+        with a.terminal(program) as screen:
+            if account != "stuart":
+                screen.expect("(?i)password")
+                screen.type(f"{a.password}\r")
+            screen.expect("to myself")
+    with a.terminal("alpine", "-i") as screen:
+        answer_alpine(screen, a, "to myself")
