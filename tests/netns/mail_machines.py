@@ -13,7 +13,7 @@ import subprocess
 import sys
 from pathlib import Path
 
-from dexmesh.cli.lab import USER, Lab, Machine, wait_until
+from dexmesh.cli.lab import USER, USER_ID, Lab, Machine, wait_until
 from dexmesh.errors import HostError
 from dexmesh.values import dataclass
 
@@ -69,7 +69,7 @@ class MailMachine:
         """The process that does the work, as the host numbers it; None between two lives."""
         ours = _processes_in(self.machine)
         for pid, parent in ours.items():
-            if parent in ours and "mail serve" in _command_of(pid):
+            if parent in ours and Path(f"/proc/{pid}").stat().st_uid == USER_ID:
                 return pid
         return None
 

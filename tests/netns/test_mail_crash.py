@@ -101,7 +101,7 @@ def drain(sender: MailMachine) -> None:
         sender.dexmesh("mail", "retry", "all", check=False)
         time.sleep(1)
         status = json.loads(sender.dexmesh("mail", "status", "--json"))
-        return bool(status["waiting"] == 0)
+        return bool(status["waiting"]["mails"] == 0)
 
     wait_until(is_empty, DRAIN_S, "the queue to empty")
 
