@@ -61,6 +61,11 @@ class Post:
         argv = [*DEXMESH, "mail", "serve", "--config", str(self.node.config)]
         self.service = self.node.machine.start([*argv, "--home", str(self.home)], log="mail.log")
 
+    def know(self, other: Post) -> None:
+        """The other is no stranger."""
+        argv = [*DEXMESH, "contact", "add", "other", other.mailbox, "--no-check"]
+        self.node.machine.run([*argv, "--home", str(self.home)])
+
     def kill_service(self) -> None:
         self.node.machine.run(["pkill", "-KILL", "-f", "dexmesh mail serve"], check=False)
 
@@ -92,7 +97,8 @@ class Post:
         return found
 
 
-def _post(node: RunningNode) -> Post:
+def make_post(node: RunningNode) -> Post:
+    """The mail of a node, switched on."""
     post = Post(node, node.machine.folder / "home")
     post.switch_on()
     return post
@@ -113,7 +119,7 @@ def _exchange(a: Post, b: Post) -> None:
     a.wait_for(1, 30)
 
 
-def _back_on_mesh(node: RunningNode) -> float:
+def back_on_mesh(node: RunningNode) -> float:
     """Start a node; when its first link is up."""
     node.begin()
 
@@ -130,7 +136,7 @@ def _back_on_mesh(node: RunningNode) -> float:
 def test_three_mails_that_waited_for_a_node_arrive_once_and_within_five_seconds_of_its_return(
     world: World, is_direct: bool
 ) -> None:
-    a, b = _post(world.node("a")), _post(world.node("b"))
+    a, b = make_post(world.node("a")), make_post(world.node("b"))
     if is_direct:
         world.join(b.node, a.node)
     else:
@@ -146,7 +152,7 @@ def test_three_mails_that_waited_for_a_node_arrive_once_and_within_five_seconds_
     time.sleep(max(0.0, off + OFF_S - time.monotonic()))
     assert a.waiting() == 3
     assert len(b.subjects()) == 1
-    back = _back_on_mesh(b.node)
+    back = back_on_mesh(b.node)
     b.wait_for(4, LIMIT_S)
     took_s = time.monotonic() - back
     assert took_s <= LIMIT_S
@@ -157,7 +163,7 @@ def test_three_mails_that_waited_for_a_node_arrive_once_and_within_five_seconds_
 
 
 def test_a_mail_service_that_starts_after_its_node_gets_what_waited(world: World) -> None:
-    a, b = _post(world.node("a")), _post(world.node("b"))
+    a, b = make_post(world.node("a")), make_post(world.node("b"))
     world.join(b.node, a.node)
     _start(a, b)
     _exchange(a, b)
@@ -165,7 +171,7 @@ def test_a_mail_service_that_starts_after_its_node_gets_what_waited(world: World
     b.node.stop("KILL")
     a.submit(b, 1, 3)
     time.sleep(8)
-    _back_on_mesh(b.node)
+    back_on_mesh(b.node)
     time.sleep(6)
     b.serve()
     wait_until(lambda: b.run("status")["running"] is True, 20, "the service of b")
