@@ -266,6 +266,21 @@ def wait_for(mailer: Mailer, subject: str, user: str = USER, limit_s: float = MA
     return found[0]
 
 
+def attached_to(mailer: Mailer, subject: str) -> bytes:
+    """The one attachment of the mail with this subject, once the mail is there to its last line."""
+    wait_for(mailer, subject)
+    found: list[Mail] = []
+
+    def is_whole() -> bool:  # OpenSMTPD writes into the mbox piece by piece
+        found[:] = [mail for mail in mailer.inbox() if mail["Subject"] == subject]
+        return f"--{found[0].get_boundary()}--" in found[0].as_string()[-200:]
+
+    wait_until(is_whole, MAIL_S, f"the end of {subject!r}")
+    (data,) = [part.get_payload(decode=True) for part in found[0].walk() if part.get_filename()]
+    assert isinstance(data, bytes)
+    return data
+
+
 # --- How people send with each program -----------------------------------------------------------------
 
 Send = Callable[[Mailer, Mailer, str, str], None]
