@@ -74,7 +74,7 @@ class MailServer:
         self.role = role
         self.spool = spool
         self.counters = Counters()
-        self._limits = limits or Limits()
+        self._limits = limits
         self._source = source
         self._servers: list[asyncio.Server] = []
         self._open: Counter[Address] = Counter()
