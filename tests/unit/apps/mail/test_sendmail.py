@@ -299,8 +299,8 @@ def test_the_full_name_makes_a_from_only_where_there_is_none(
     assert world.run("-F", "Cron, Daemon\n", "-f", "me@x", BOB) == 0
     assert world.run("-F", "Jörg", "-f", "me", BOB) == 0
     assert world.run("-F", "Cron", BOB, message=b"From: other\n\nx\n") == 0
-    froms = [mail.partition(b"\r\n")[0] for mail in server.mails]
-    assert froms == [b'From: "Cron, Daemon" <me@x>', b"From: =?utf-8?b?SsO2cmc=?= <me>",
+    named_senders = [mail.partition(b"\r\n")[0] for mail in server.mails]
+    assert named_senders == [b'From: "Cron, Daemon" <me@x>', b"From: =?utf-8?b?SsO2cmc=?= <me>",
                      b"From: other"]  # fmt: skip
 
 
