@@ -44,7 +44,7 @@ def test_the_help_names_all_groups_and_a_slip_is_noticed() -> None:
     shown = CliRunner().invoke(app, ["--help"]).stdout
     for name in Root.waiting:
         assert f"  {name} " in shown
-    assert "Did you mean 'mail'?" in CliRunner().invoke(app, ["maill"]).stderr
+    assert "Did you mean 'mail'?" in CliRunner().invoke(app, ["mail2"]).stderr
 
 
 def test_to_programs_it_is_a_group_like_any_other() -> None:
