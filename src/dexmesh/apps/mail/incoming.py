@@ -60,6 +60,7 @@ class IncomingMessage:
         self.refusal: Refusal | None = None
         self.received_bytes = 0
         self._text_bytes = 0
+        self._is_handed_over = False
 
     @property
     def is_done(self) -> bool:
@@ -91,11 +92,13 @@ class IncomingMessage:
         if self.refusal is not None:
             await self.remove()
             return self.refusal
+        self._is_handed_over = True
         return Message(self._file, self._header, self._hash.digest())
 
     async def remove(self) -> None:
-        """Leave nothing of it behind."""
-        await self._file.remove()
+        """Leave nothing of it behind; once finished, that is up to whoever has the message."""
+        if not self._is_handed_over:
+            await self._file.remove()
 
     def _judge(self) -> Refusal | None:
         if self._decoder.has_bare_line_end:
@@ -111,15 +114,27 @@ class IncomingMessage:
         parts = self._collector.feed(text)
         if parts is not None:
             return await self._take_header(*parts)
-        return HEADER_TOO_BIG if len(self._collector) > MAX_HEADER_BYTES else None
+        if len(self._collector) > MAX_HEADER_BYTES:
+            return await self._take_endless(self._collector.finish()[0])
+        return None
+
+    async def _take_endless(self, start: bytes) -> Refusal | None:
+        """No empty line so far: either the header is too big, or a body began without one."""
+        whole_lines = start.rfind(b"\r\n") + 2 if b"\r\n" in start else 0
+        block = start[:whole_lines]
+        try:
+            has_body = bool(parse_header(block).rest)
+        except TooManyFieldsError:
+            has_body = False
+        return await self._take_header(block, start[whole_lines:]) if has_body else HEADER_TOO_BIG
 
     async def _take_header(self, block: bytes, body: bytes) -> Refusal | None:
         self._collector = None
-        if len(block) > MAX_HEADER_BYTES:
-            return HEADER_TOO_BIG
         try:
             self._header = parse_header(block)
         except TooManyFieldsError:
+            return HEADER_TOO_BIG
+        if len(block) - len(self._header.rest) > MAX_HEADER_BYTES:
             return HEADER_TOO_BIG
         edited = self._edit(self._header)
         if isinstance(edited, Refusal):

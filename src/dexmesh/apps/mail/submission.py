@@ -187,7 +187,8 @@ class Submission:
                 "" if talk.sender is None else str(Mailbox(sender.local, sender.domain)),
                 self._user_of(talk, sender),
                 people,
-                message_id=message.message_id,
+                message_id=message.message_id
+                or secrets.token_hex(12),  # each such mail is a new one
                 body_hash=message.body_hash,
                 asked=_asked(talk),
             )
