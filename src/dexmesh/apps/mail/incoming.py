@@ -113,7 +113,7 @@ class IncomingMessage:
             return await self._take_body(text)
         parts = self._collector.feed(text)
         if parts is not None:
-            return await self._take_header(*parts)
+            return await self._take_header(*parts, empty_line=b"\r\n")
         if len(self._collector) > MAX_HEADER_BYTES:
             return await self._take_endless(self._collector.finish()[0])
         return None
@@ -128,7 +128,10 @@ class IncomingMessage:
             has_body = False
         return await self._take_header(block, start[whole_lines:]) if has_body else HEADER_TOO_BIG
 
-    async def _take_header(self, block: bytes, body: bytes) -> Refusal | None:
+    async def _take_header(
+        self, block: bytes, body: bytes, empty_line: bytes = b""
+    ) -> Refusal | None:
+        """`empty_line` is what stood between the two: part of the body if that began before it."""
         self._collector = None
         try:
             self._header = parse_header(block)
@@ -136,6 +139,8 @@ class IncomingMessage:
             return HEADER_TOO_BIG
         if len(block) - len(self._header.rest) > MAX_HEADER_BYTES:
             return HEADER_TOO_BIG
+        if self._header.rest:
+            body = empty_line + body
         edited = self._edit(self._header)
         if isinstance(edited, Refusal):
             return edited

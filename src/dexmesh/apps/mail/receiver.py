@@ -161,8 +161,8 @@ class MailReceiver:
         remote node, Message-ID and body.
         """
         users = tuple(dict.fromkeys(user for one in talk.recipients for user in one.users))
-        is_known = bool(self._book.by_address(talk.remote))
         try:
+            is_known = bool(self._book.by_address(talk.remote))
             if not is_known:
                 await self._judge_stranger(talk.remote, users, message)
             folder = Folder.INBOX if is_known else Folder.REQUESTS

@@ -145,8 +145,8 @@ class FakeSigns:
 async def until(condition: Callable[[], object]) -> None:
     """Wait for something the servers do by themselves."""
     async with asyncio.timeout(10):
-        while not condition():
-            await asyncio.sleep(0.01)  # noqa: ASYNC110 nobody tells us
+        while not condition():  # noqa: ASYNC110 nobody tells us
+            await asyncio.sleep(0.01)
 
 
 class FakeLogins:
