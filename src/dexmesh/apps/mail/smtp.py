@@ -378,6 +378,7 @@ class Conversation(SMTP):
             self._server.counters.refuse(Reason.TLS_FAILED)
             self._is_over = True
             self.abort()
+            self.connection_lost(None)  # nobody else says so: the handshake never got to us
             return
         self._inbox.clear()
         self._server.counters.add(Event.TLS)

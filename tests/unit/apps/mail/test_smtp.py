@@ -360,7 +360,7 @@ def test_who_keeps_a_session_open_without_a_mail_is_sent_away(
     async def run() -> None:
         async with mail_world(tmp_path) as world:
             client = await world.client()
-            answers = []
+            answers: list[str] = []
             while not answers or answers[-1].startswith("250"):
                 answers.append(await client.say("NOOP"))
                 await asyncio.sleep(0.02)

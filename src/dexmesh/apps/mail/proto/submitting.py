@@ -77,14 +77,14 @@ def own_sender(
     """The address a mail is sent as: the first candidate that is an own address of whoever logged in
     (of anybody here, without a login), else the login, else the first user.
     """
+    name = next((one.name for one in candidates if one is not None and one.name), "")
     for one in candidates:
         if one is None or not (not one.domain or here.owns(one.domain)):
             continue
         users = here.users_of(one.local)
         if users and (login is None or login in users):
-            return Mailbox(one.local, here.me.literal, one.name)
+            return Mailbox(one.local, here.me.literal, name)
     local = login or (here.users[0] if here.users else "postmaster")
-    name = next((one.name for one in candidates if one is not None and one.name), "")
     return Mailbox(local, here.me.literal, name)
 
 
