@@ -79,7 +79,7 @@ def test_a_recipient_must_be_named() -> None:
 def test_parameters_are_judged_by_what_is_offered() -> None:
     def reason(with_dsn: bool, **given: str) -> Reason | None:
         refusal = judge_mail_parameters(given, 1000, with_dsn)
-        return refusal and refusal.reason
+        return None if refusal is None else refusal.reason
 
     assert reason(False, SIZE="1000", BODY="8bitmime", SMTPUTF8="", AUTH="<>") is None
     assert reason(False, SIZE="1001") is Reason.TOO_BIG
