@@ -8,6 +8,7 @@ that are about mail alone are quicker and steadier this way.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 import sys
@@ -69,8 +70,9 @@ class MailMachine:
         """The process that does the work, as the host numbers it; None between two lives."""
         ours = _processes_in(self.machine)
         for pid, parent in ours.items():
-            if parent in ours and Path(f"/proc/{pid}").stat().st_uid == USER_ID:
-                return pid
+            with contextlib.suppress(FileNotFoundError):  # it ended meanwhile
+                if parent in ours and Path(f"/proc/{pid}").stat().st_uid == USER_ID:
+                    return pid
         return None
 
 

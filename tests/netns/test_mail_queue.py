@@ -61,6 +61,11 @@ class Post:
         argv = [*DEXMESH, "mail", "serve", "--config", str(self.node.config)]
         self.service = self.node.machine.start([*argv, "--home", str(self.home)], log="mail.log")
 
+    def is_serving(self) -> bool:
+        """Whether the worker answers."""
+        argv = [*DEXMESH, "mail", "status", "--home", str(self.home)]
+        return self.node.machine.run(argv, check=False).returncode == 0
+
     def know(self, other: Post) -> None:
         """The other is no stranger."""
         argv = [*DEXMESH, "contact", "add", "other", other.mailbox, "--no-check"]
@@ -108,6 +113,8 @@ def _start(*posts: Post) -> None:
     for post in posts:
         post.node.start()
         post.serve()
+    for post in posts:
+        wait_until(post.is_serving, 30, "the mail service")
 
 
 def _exchange(a: Post, b: Post) -> None:

@@ -216,9 +216,7 @@ def certificate(days: float) -> bytes:
 
 def test_a_certificate_is_judged_by_its_end(home: Home) -> None:
     assert list(checks.check_certificate(home)) == []
-    folder = home.mail / "tls"
-    folder.mkdir()
-    file = folder / "certificate.pem"
+    file = home.mail / "tls.pem"
     for data, level in (
         (certificate(100), Level.OK),
         (certificate(3), Level.NOTE),
