@@ -16,6 +16,8 @@ import signal
 import sys
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from itertools import repeat
 from pathlib import Path
 
 import pytest
@@ -61,11 +63,16 @@ def assert_each_once(acknowledged: dict[str, set[str]], arrived: Counter[str]) -
 
 
 def kill_again_and_again(machines: list[MailMachine]) -> None:
-    """SIGKILL to one of the workers, at a moment that nobody chose."""
-    dice = random.Random(SEED)
-    for _ in range(KILLS):
-        victim = dice.choice(machines)
-        wait_until(lambda one=victim: one.worker() is not None, 60, "a worker")  # type: ignore[misc]
+    """KILLS times SIGKILL, each machine's share by a hand of its own, at moments that nobody chose."""
+    share = -(-KILLS // len(machines))
+    with ThreadPoolExecutor(len(machines)) as hands:
+        list(hands.map(_kill, machines, range(SEED, SEED + len(machines)), repeat(share)))
+
+
+def _kill(victim: MailMachine, seed: int, times: int) -> None:
+    dice = random.Random(seed)
+    for _ in range(times):
+        wait_until(lambda: victim.worker() is not None, 60, "a worker")
         time.sleep(dice.uniform(0, LONGEST_LIFE_S) + (dice.random() < 0.5) * LONGEST_LIFE_S)
         worker = victim.worker()
         if worker is not None:
