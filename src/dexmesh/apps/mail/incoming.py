@@ -34,9 +34,13 @@ Edit = Callable[[Header], bytes | Refusal]
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A message that is on disk. `body_hash` covers what the sender wrote, not what we added."""
+    """A message that is on disk, its lines ended by LF as Maildir readers want them.
+
+    `wire_size` is its length with CRLF; `body_hash` covers what the sender wrote, not what we added.
+    """
 
     file: SpoolFile
+    wire_size: int
     header: Header
     body_hash: bytes
 
@@ -60,6 +64,8 @@ class IncomingMessage:
         self.refusal: Refusal | None = None
         self.received_bytes = 0
         self._text_bytes = 0
+        self._wire_size = 0
+        self._held_cr = b""
         self._is_handed_over = False
 
     @property
@@ -93,7 +99,7 @@ class IncomingMessage:
             await self.remove()
             return self.refusal
         self._is_handed_over = True
-        return Message(self._file, self._header, self._hash.digest())
+        return Message(self._file, self._wire_size, self._header, self._hash.digest())
 
     async def remove(self) -> None:
         """Leave nothing of it behind; once finished, that is up to whoever has the message."""
@@ -147,10 +153,19 @@ class IncomingMessage:
         if self._header.first("message-id") is None:
             self._hash.update(block)  # else two short notes with the same text would be one
         self._hash.update(self._header.rest)
-        return await self._file.write(edited) or await self._take_body(body)
+        return await self._write(edited) or await self._take_body(body)
 
     async def _take_body(self, text: bytes) -> Refusal | None:
         if not text:
             return None
         self._hash.update(text)
-        return await self._file.write(text)
+        return await self._write(text)
+
+    async def _write(self, text: bytes) -> Refusal | None:
+        """Write with LF line ends; a CR at the end of a piece waits for its LF."""
+        self._wire_size += len(text)
+        data = self._held_cr + text
+        self._held_cr = b"\r" if data.endswith(b"\r") else b""
+        if self._held_cr:
+            data = data[:-1]
+        return await self._file.write(data.replace(b"\r\n", b"\n"))

@@ -199,7 +199,7 @@ class MailReceiver:
                 folder=folder,
                 message_id=message.message_id,
                 body_hash=message.body_hash,
-                wire_size=message.file.size,
+                wire_size=message.wire_size,
             )
             for user in users
         ]

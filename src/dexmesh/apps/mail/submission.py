@@ -191,6 +191,7 @@ class Submission:
                 or secrets.token_hex(12),  # each such mail is a new one
                 body_hash=message.body_hash,
                 asked=_asked(talk),
+                wire_size=message.wire_size,
             )
         except MailError as error:
             return Refusal(error.code, error.enhanced, error.public_text, Reason.STORE)
@@ -248,6 +249,7 @@ class Submission:
         message_id: str,
         body_hash: bytes,
         asked: DsnAsked | None = None,
+        wire_size: int = 0,
     ) -> QueueId | None:
         here = dict.fromkeys(user for one in people for user in one.users)
         for name in here:
@@ -259,7 +261,7 @@ class Submission:
                 sender=sender,
                 message_id=message_id,
                 body_hash=body_hash,
-                wire_size=size,
+                wire_size=wire_size or size,
             )
             await self._store.deliver(mail)
         others = [one.mailbox for one in people if not one.users]

@@ -58,6 +58,11 @@ def source(transport: asyncio.BaseTransport) -> Address | None:
     return node(last) if third == 0 else parse_address(f"fe80::{last:x}")
 
 
+def on_the_wire(spooled: bytes) -> bytes:
+    """A message as it travels, however its lines end on disk."""
+    return spooled.replace(b"\r\n", b"\n").replace(b"\n", b"\r\n")
+
+
 @dataclass
 class Stored:
     """What a deliver call was about, and the bytes that lay in the spool."""
@@ -84,7 +89,9 @@ class FakeStore:
             await self.wait.wait()
         if mail.user in self.refuse_users:
             raise self.refuse_users[mail.user]
-        self.stored.append(Stored(mail, mail.spool.read_bytes()))
+        spooled = mail.spool.read_bytes()
+        assert mail.remote is None or b"\r\n" not in spooled  # else the store copies it
+        self.stored.append(Stored(mail, on_the_wire(spooled)))
         return DeliveryResult(False, "key", mail.folder)
 
     async def judge_stranger(self, remote: Address, user: str, size: int, unix_time: float) -> None:
@@ -114,7 +121,7 @@ class FakeQueue:
     ) -> QueueId:
         if self.error is not None:
             raise self.error
-        data = message if isinstance(message, bytes) else message.read_bytes()  # noqa: ASYNC240
+        data = message if isinstance(message, bytes) else on_the_wire(message.read_bytes())  # noqa: ASYNC240
         self.added.append((data, sender, [str(one) for one in recipients], user, asked))
         return QueueId(len(self.added))
 

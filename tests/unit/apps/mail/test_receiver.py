@@ -36,7 +36,7 @@ def test_a_mail_from_a_contact_lies_in_the_inbox_with_our_trace_on_top(tmp_path:
             assert stored.mail.remote == node(2)
             assert stored.mail.sender == SENDER
             assert stored.mail.message_id == "<1@x>"
-            assert stored.mail.size == len(stored.data)
+            assert stored.mail.wire_size == len(stored.data)
             assert stored.data.endswith(b"\r\n" + MESSAGE)
             trace = stored.data.removesuffix(MESSAGE)
             assert trace.startswith(f"Return-Path: <{SENDER}>\r\nReceived: from client ".encode())
