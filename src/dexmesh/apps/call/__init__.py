@@ -1,0 +1,1 @@
+"""Calls and texts: SIP straight between mesh addresses, sound where the person is."""

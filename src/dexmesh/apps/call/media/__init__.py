@@ -1,0 +1,1 @@
+"""Media without I/O: SDP, RTP, RTCP, jitter buffer, statistics."""

@@ -1,0 +1,1 @@
+"""The media of a call, in the process that has the sound."""
