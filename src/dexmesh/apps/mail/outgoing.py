@@ -27,6 +27,7 @@ from aiosmtplib.response import SMTPResponse
 from dexmesh.apps.base.domains import parse_domain
 from dexmesh.apps.base.me import Me
 from dexmesh.apps.mail.proto.attempts import (
+    TEXT_GONE,
     Outcome,
     Verdict,
     judge,
@@ -354,8 +355,7 @@ async def _answered_early(protocol: SMTPProtocol, answering: asyncio.Task[SMTPRe
 def _unreadable(error: OSError) -> Outcome:
     """Our own disk."""
     if isinstance(error, FileNotFoundError):
-        text = "its text is gone from the disk of this machine"
-        return Outcome(Verdict.FAILED, 0, "5.3.0", text)
+        return TEXT_GONE
     return Outcome(Verdict.RETRY, 0, "4.3.0", "the disk of this machine cannot be read now")
 
 

@@ -317,6 +317,28 @@ def test_a_report_waits_for_a_full_mailbox_and_holds_up_no_mail(
     run(body)
 
 
+def test_a_report_about_a_mail_whose_text_is_lost_is_told_and_holds_up_no_mail(
+    run: Run, mesh: FakeMesh
+) -> None:
+    mesh.present.add(BOB)
+    mesh.answers["eve"] = judge(550, "no")
+
+    async def body(world: World) -> None:
+        world.store.is_full = True  # so that the report waits
+        await world.put(person(BOB, "eve"))
+        await world.until(lambda: ("eve", 1) in mesh.handed)
+        (work,) = (world.queue._home.mail / "queue").iterdir()
+        work.unlink()
+        world.store.is_full = False
+        await world.put()
+        await world.until(lambda: ("bob", 2) in mesh.handed)
+        await world.until(lambda: world.queue.totals()[0] == 0)
+        ((_, data, _),) = world.store.reports
+        assert b"550 no" in data
+
+    run(body)
+
+
 def test_a_mail_that_breaks_every_connection_does_not_hold_up_the_others(
     run: Run, mesh: FakeMesh
 ) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import errno
 import os
 import sqlite3
+import threading
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -142,7 +143,9 @@ def test_a_delivered_mail_leaves_nothing_behind(bench: Bench) -> None:
     bench.run(body)
 
 
-def test_files_without_rows_and_rows_without_files_go_at_the_start(bench: Bench) -> None:
+def test_files_without_rows_go_at_the_start_and_senders_of_lost_texts_are_told(
+    bench: Bench,
+) -> None:
     lost: list[Path] = []
 
     async def first(queue: MailQueue) -> None:
@@ -151,8 +154,14 @@ def test_files_without_rows_and_rows_without_files_go_at_the_start(bench: Bench)
         await put(queue)
 
     async def second(queue: MailQueue) -> None:
-        assert [row.recipient for row in await queue.list()] == [str(BOB)]
         assert await due(queue) == [BOBS]
+        told = await report(queue)
+        assert (told.action, told.remote, told.envelope.sender) == (Action.FAILED, ANNS, SENDER)
+        (concerned,) = told.concerned
+        assert (concerned.mailbox, concerned.status) == (str(ANN), "5.3.0")
+        assert await queue.text_of(told, 1000) == (b"", None)
+        await queue.finish_report(told.number)
+        assert [row.recipient for row in await queue.list()] == [str(BOB)]
         assert queue.totals()[0] == 1
 
     bench.run(first)
@@ -487,6 +496,34 @@ def test_a_disk_that_takes_nothing_is_452_and_leaves_nothing(
         assert await queue.list() == []
         await put(queue)
         assert queue.totals()[0] == 1
+
+    bench.run(body)
+
+
+def test_a_folder_that_could_not_be_synced_is_synced_before_any_row_is_written(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done: list[str] = []
+    real = MessageFiles.sync
+
+    def broken_once(files: MessageFiles) -> None:
+        done.append("sync")
+        if len(done) == 1:
+            raise OSError(errno.EIO, os.strerror(errno.EIO))
+        real(files)
+
+    async def body(queue: MailQueue) -> None:
+        writer, gate = queue._writer, threading.Event()
+        assert writer is not None
+        monkeypatch.setattr(MessageFiles, "sync", broken_once)
+        held = asyncio.create_task(queue._do(lambda _: gate.wait(10)))
+        puts = [asyncio.create_task(put(queue)) for _ in range(2)]
+        while writer._jobs.qsize() < 2:  # noqa: ASYNC110 until both wait for one commit
+            await asyncio.sleep(0.01)
+        gate.set()
+        await asyncio.gather(held, *puts, return_exceptions=True)
+        assert len(await queue.list()) == 2
+        assert len(done) >= 2  # the one that failed is no reason to go on without
 
     bench.run(body)
 

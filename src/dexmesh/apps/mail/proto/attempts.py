@@ -51,6 +51,9 @@ class Outcome:
         return " ".join(part for part in parts if part)
 
 
+TEXT_GONE = Outcome(Verdict.FAILED, 0, "5.3.0", "its text is gone from the disk of this machine")
+
+
 def judge(code: int, text: str) -> Outcome:
     """What a reply means for the recipients it is about: 2xx, 5xx, and all else is tried again."""
     flat = " ".join(text.split())[:_MAX_TEXT]

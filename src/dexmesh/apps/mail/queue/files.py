@@ -78,9 +78,11 @@ class MessageFiles:
             return {entry.name for entry in entries if entry.is_file(follow_symlinks=False)}
 
     def header(self, file: str) -> bytes:
-        """The header of a message, with its last line end, without the empty line."""
-        with self.path(file).open("rb") as source:
-            start = source.read(MAX_HEADER_BYTES)
+        """The header of a message, with its last line end, without the empty line.
+
+        Empty if the file is gone: the report that wants it shall be told all the same.
+        """
+        start = self._start(file, MAX_HEADER_BYTES)
         if start.startswith(b"\r\n"):
             return b""
         end = start.find(b"\r\n\r\n")
@@ -88,9 +90,15 @@ class MessageFiles:
 
     def read(self, file: str, limit: int) -> bytes | None:
         """The whole of a message, None if it is longer than `limit`."""
-        with self.path(file).open("rb") as source:
-            data = source.read(limit + 1)
+        data = self._start(file, limit + 1)
         return data if len(data) <= limit else None
+
+    def _start(self, file: str, size: int) -> bytes:
+        try:
+            with self.path(file).open("rb") as source:
+                return source.read(size)
+        except FileNotFoundError:
+            return b""
 
 
 def _copy(message: Path | bytes, target: Path) -> Needs:

@@ -23,7 +23,7 @@ from typing import TypeVar
 from dexmesh.apps.base.domains import parse_domain, suggest_tag
 from dexmesh.apps.base.home import Home
 from dexmesh.apps.base.mailbox import Mailbox
-from dexmesh.apps.mail.proto.attempts import Due, Outcome
+from dexmesh.apps.mail.proto.attempts import TEXT_GONE, Due, Outcome
 from dexmesh.apps.mail.proto.schedule import QueueClock
 from dexmesh.apps.mail.queue import progress, reports, tables
 from dexmesh.apps.mail.queue.files import MAX_HEADER_BYTES, MessageFiles, Written
@@ -85,22 +85,23 @@ class MailQueue:
             await self._in_thread(self._files.open)
         self._writer = Writer(lambda: tables.connect(self._database), self._before_commit)
         names = await self._in_thread(self._files.names)
-        orphans, lost = await self._do(lambda one: self._start(one, names))
-        for number in lost:
-            _log.error("the text of a queued mail is gone: mail=%d", number)
+        orphans = await self._do(lambda one: self._start(one, names))
         for file in orphans:
             await self._in_thread(self._files.remove, file)
         self._reader = await self._in_thread(tables.connect, self._database)
         self._messages, self._bytes = await self._read(tables.totals)
 
-    def _start(
-        self, connection: sqlite3.Connection, names: set[str]
-    ) -> tuple[set[str], list[QueueId]]:
+    def _start(self, connection: sqlite3.Connection, names: set[str]) -> set[str]:
+        """After a crash: the files nobody needs. The senders of texts that are lost hear of it."""
         tables.prepare(connection)
         now, unix_time = self._now(), self._unix_time()
         self._clock = tables.resume_clock(connection, unix_time, now)
         tables.save_clock(connection, self._clock.read(now), unix_time)
-        return tables.reconcile(connection, names)
+        orphans, lost = tables.reconcile(connection, names)
+        for number in lost:
+            _log.error("the text of a queued mail is gone: mail=%d", number)
+            progress.give_up(connection, number, TEXT_GONE, self._moment())
+        return orphans
 
     async def close(self) -> None:
         """End; everything asked for is on the disk."""
@@ -272,11 +273,15 @@ class MailQueue:
         return None if at is None else max(0.0, at - self._q())
 
     async def text_of(self, pending: PendingReport, limit: int) -> tuple[bytes, bytes | None]:
-        """Header of the mail a report is about, and all of it if its sender asked for that."""
+        """Header of the mail a report is about, and all of it if its sender asked for that.
+
+        Raises MailError 452 when the disk cannot be read.
+        """
         file, wants_full = pending.envelope.file, pending.envelope.returns_full
-        header = await self._in_thread(self._files.header, file)
-        full = await self._in_thread(self._files.read, file, limit) if wants_full else None
-        return header[:MAX_HEADER_BYTES], full
+        with _disk_errors():
+            header = await self._in_thread(self._files.header, file)
+            full = await self._in_thread(self._files.read, file, limit) if wants_full else None
+        return header[:MAX_HEADER_BYTES], full or None
 
     async def finish_report(self, number: int) -> None:
         """A report is with its reader."""
@@ -298,9 +303,14 @@ class MailQueue:
 
     def _before_commit(self) -> None:
         """In the writer's thread: names of new files are durable before the rows that name them."""
-        if self._wants_sync:
-            self._wants_sync = False
+        if not self._wants_sync:
+            return
+        self._wants_sync = False
+        try:
             self._files.sync()
+        except OSError:
+            self._wants_sync = True
+            raise
 
     async def _do(self, change: Change[T]) -> T:
         """A durable change; the clock is saved with it."""

@@ -133,6 +133,19 @@ def record_outcomes(
     return remove_if_done(connection, message)
 
 
+def give_up(connection: sqlite3.Connection, message: QueueId, why: Outcome, at: Moment) -> None:
+    """A mail that waits can be sent to nobody any more."""
+    rows = connection.execute(
+        "SELECT DISTINCT address FROM recipients WHERE message = ? AND state = 0", (message,)
+    ).fetchall()
+    for (raw,) in rows:
+        address = Address(raw)
+        work = _work(connection, message, address, float("inf"), -1.0)
+        outcomes = [(one, why, False) for one in work.recipients]
+        record_outcomes(connection, work, address, outcomes, at)
+        drop_idle_remote(connection, address)
+
+
 def _waiting_rows(connection: sqlite3.Connection, message: int) -> set[int]:
     rows = connection.execute(
         "SELECT id FROM recipients WHERE message = ? AND state = 0", (message,)

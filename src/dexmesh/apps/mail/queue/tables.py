@@ -113,13 +113,9 @@ def save_clock(connection: sqlite3.Connection, q: float, unix_time: float) -> No
 
 
 def reconcile(connection: sqlite3.Connection, names: set[str]) -> tuple[set[str], list[QueueId]]:
-    """After a crash: the files nobody needs, and the mails whose file is lost (taken out)."""
+    """After a crash: the files nobody needs, and the mails whose file is lost."""
     known = {file: QueueId(number) for number, file in _all_files(connection)}
     lost = [number for file, number in known.items() if file not in names]
-    for number in lost:
-        connection.execute("DELETE FROM recipients WHERE message = ?", (number,))
-        connection.execute("DELETE FROM messages WHERE id = ?", (number,))
-        connection.execute("DELETE FROM reports WHERE message = ?", (number,))
     connection.execute(
         "DELETE FROM remotes WHERE NOT EXISTS (SELECT 1 FROM recipients"
         " WHERE recipients.address = remotes.address AND state = 0)"
