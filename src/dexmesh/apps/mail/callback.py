@@ -114,7 +114,7 @@ async def call(address: Address, source: Address | None, port: int) -> AsyncIter
 
 def _failure(error: OSError) -> CallFailedError:
     code = error.errno
-    has_address = code not in (errno.EADDRNOTAVAIL, errno.ENETUNREACH)
+    has_address = code != errno.EADDRNOTAVAIL  # of `bind`; ENETUNREACH is what our node answers
     return CallFailedError(_STATES.get(code or 0, Port.UNREACHABLE), has_address=has_address)
 
 

@@ -56,7 +56,7 @@ _XTEXT = re.compile(r"[^!-*,-<>-~]")
 _WORDS = {
     errno.ECONNREFUSED: "no mail server answers there",
     errno.EHOSTUNREACH: "no way leads there at the moment",
-    errno.ENETUNREACH: "this machine is not on the mesh: `dexmesh up`",
+    errno.ENETUNREACH: "no way leads there at the moment",  # our own node says so (ICMPv6)
     errno.EADDRNOTAVAIL: "this machine is not on the mesh: `dexmesh up`",
     errno.ETIMEDOUT: "the node does not answer",
 }

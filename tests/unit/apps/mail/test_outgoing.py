@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import resource
 import time
 from collections.abc import Callable, Coroutine
@@ -327,6 +328,21 @@ def test_an_address_we_do_not_have_is_told_in_words() -> None:
             raise AssertionError("there is no session")
 
     with pytest.raises(CallError, match="not on the mesh"):
+        asyncio.run(call())
+
+
+def test_a_node_to_which_no_way_leads_does_not_mean_that_we_are_off(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(*_: object) -> None:
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    async def call() -> None:
+        async with connected(ME, Target(HERE, 1, None, None)):
+            raise AssertionError("there is no session")
+
+    monkeypatch.setattr(asyncio.SelectorEventLoop, "sock_connect", fail)
+    with pytest.raises(CallError, match="no way leads there"):
         asyncio.run(call())
 
 

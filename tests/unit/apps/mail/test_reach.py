@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import socket
 from collections.abc import Awaitable, Callable
 
@@ -178,6 +179,18 @@ def test_a_closed_port_and_a_lost_address_are_told_apart() -> None:
         assert not report.has_own_address
 
     asyncio.run(test())
+
+
+def test_no_way_to_a_node_is_about_that_node_and_not_about_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def fail(*_: object, **__: object) -> None:
+        raise OSError(errno.ENETUNREACH, "Network is unreachable")
+
+    monkeypatch.setattr(asyncio, "open_connection", fail)
+    report = asyncio.run(checker(1, 1).check(BOB))
+    assert report.has_own_address
+    assert report.theirs is Port.UNREACHABLE
 
 
 def test_checks_of_one_node_at_the_same_time_are_one_check() -> None:
