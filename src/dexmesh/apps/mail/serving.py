@@ -30,7 +30,10 @@ if TYPE_CHECKING:
 MAX_CONNECTIONS = 100  # mail.md §4
 MAX_CONNECTIONS_PER_ADDRESS = 10  # mail.md §4
 CLOSING_S = 5.0  # ours: deliveries that began may take so long when we stop
+FAREWELL_S = 1.0  # ours: and their answers so long to leave
 BACKLOG = 256  # ours: connections that wait while the worker is restarted
+
+OUR_FAULT = Refusal(421, "4.3.0", "internal error, try again later", Reason.OUR_FAULT)
 
 _log = logging.getLogger(__name__)
 
@@ -80,6 +83,7 @@ class MailServer:
         self._open: Counter[Address] = Counter()
         self._conversations: set[Conversation] = set()
         self._deliveries: set[asyncio.Task[Any]] = set()
+        self._is_empty = asyncio.Event()
 
     async def serve(self, listening: socket) -> None:
         """Accept connections on a bound socket from now on; returns at once."""
@@ -89,13 +93,19 @@ class MailServer:
         self._servers.append(server)
 
     async def close(self) -> None:
-        """Accept nothing more, end every connection, finish what was begun."""
+        """Accept nothing more, finish what was begun and answer it, end every connection."""
         for server in self._servers:
             server.close()
         for conversation in tuple(self._conversations):
-            conversation.abort()
+            conversation.part()
         if self._deliveries:
             await asyncio.wait(tuple(self._deliveries), timeout=CLOSING_S)
+        if self._conversations:
+            self._is_empty.clear()
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._is_empty.wait(), FAREWELL_S)
+        for conversation in tuple(self._conversations):
+            conversation.abort()
         for server in self._servers:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(server.wait_closed(), CLOSING_S)
@@ -132,6 +142,8 @@ class MailServer:
             return
         self._conversations.discard(conversation)
         self.counters.open_connections = len(self._conversations)
+        if not self._conversations:
+            self._is_empty.set()
         address = conversation.talk.remote
         self._open[address] -= 1
         if self._open[address] <= 0:
@@ -161,9 +173,14 @@ class _Door(asyncio.Protocol):
         self._server = server
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        """Hand the connection on, or send it away."""
+        """Hand the connection on, or send it away; nobody waits for a greeting that never comes."""
         stream = cast("asyncio.Transport", transport)
-        admitted = self._server.admit(stream)
+        try:
+            admitted = self._server.admit(stream)
+        except Exception:  # noqa: BLE001 the last resort: else asyncio leaves the connection open
+            _log.exception("a connection could not be admitted")
+            self._server.counters.refuse(Reason.OUR_FAULT)
+            admitted = OUR_FAULT
         if isinstance(admitted, Refusal):
             stream.write(f"{admitted}\r\n".encode())
             stream.close()

@@ -52,6 +52,7 @@ MAX_MAILS = 100  # mail.md §4, in one session
 IDLE_S = 300.0  # mail.md §4
 QUIET_S = 1800.0  # ours: a session without a mail ends, however it is kept busy
 SESSION_S = 6 * 3600.0  # ours: the end of any session
+PARTING_S = 10.0  # ours: what was said last may take so long to leave
 SLOW_START_S = 600.0  # ours: after that a message must have come at MIN_RATE on average
 MIN_RATE = 1024.0  # ours, bytes per second
 TAKE_S = 540.0  # ours: clients wait 600 s for the answer to a message
@@ -63,6 +64,7 @@ BAD_ORDER = Refusal(503, "5.5.1", "not now: EHLO, MAIL, RCPT, DATA is the order"
 UNKNOWN = Refusal(500, "5.5.2", "unknown command", Reason.UNKNOWN_COMMAND)
 OUR_FAULT = Refusal(451, "4.3.0", "internal error, try again later", Reason.OUR_FAULT)
 IDLE = Refusal(421, "4.4.2", "idle for too long", Reason.IDLE)
+CLOSING = Refusal(421, "4.3.2", "the mail service ends here for now", Reason.CLOSING)
 
 _log = logging.getLogger(__name__)
 logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd's own: it names who connects
@@ -169,7 +171,7 @@ class Conversation(SMTP):
         )
         self._inbox: Inbox | None = None
         self._replies = bytearray()
-        self._is_over = False
+        self._is_over = self._is_taking = False
         self._junk = self._commands = self._mails = self._wrong_passwords = 0
         self._progress_at = self.loop.time()
 
@@ -179,6 +181,15 @@ class Conversation(SMTP):
         """End the connection now."""
         if isinstance(self.transport, asyncio.Transport):
             self.transport.abort()
+
+    def part(self) -> None:
+        """The server ends: say so now, or after the answer to the message that is being delivered."""
+        if not self._is_taking and not self._is_over:
+            self._server.counters.refuse(Reason.CLOSING)
+            self._writer.write(bytes(self._replies) + f"{CLOSING}\r\n".encode())
+            self._replies.clear()
+            self._close()
+        self._is_over = True
 
     def connection_lost(self, error: Exception | None) -> None:
         """Free the place."""
@@ -193,7 +204,17 @@ class Conversation(SMTP):
 
     def _reset_timeout(self, duration: float | None = None) -> None:
         """The last resort; every wait has a shorter limit of its own."""
-        super()._reset_timeout(SESSION_S)
+        super()._reset_timeout(duration or SESSION_S)
+
+    def _timeout_cb(self) -> None:
+        """Not `close`, which waits for a client that reads nothing."""
+        self.abort()
+
+    def _close(self) -> None:
+        """Let what was said leave, but not for ever: the place is wanted."""
+        self._writer.close()
+        if self.transport is not None:
+            self._reset_timeout(PARTING_S)
 
     async def _handle_client(self) -> None:
         self._inbox = Inbox(self._reader)
@@ -211,7 +232,7 @@ class Conversation(SMTP):
         except (ConnectionError, ssl.SSLError):
             _log.debug("connection lost")
         finally:
-            self._writer.close()
+            self._close()
 
     async def _next_line(self, inbox: Inbox) -> bytes | None:
         if not inbox.has_line:
@@ -531,11 +552,14 @@ class Conversation(SMTP):
         counters, size = self._server.counters, message.file.size
         talk = replace(self.talk)  # the role keeps this one, whatever happens to ours
         try:
+            self._is_taking = True
             work = self._role.take(talk, message)
             refusal = await self._server.finish(work, TAKE_S)
         except Exception:  # noqa: BLE001 the client must hear something; the cause is in the log
             _log.exception("a message could not be taken")
             return OUR_FAULT
+        finally:
+            self._is_taking = False
         if refusal is None:
             counters.add(Event.MAIL)
             counters.add(Event.RECIPIENT, len(talk.recipients))

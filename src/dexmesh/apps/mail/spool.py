@@ -123,7 +123,10 @@ class SpoolFile:
         return await self._attempt(self._sync)
 
     async def remove(self) -> None:
-        """Forget the message; harmless when the file has been moved away."""
+        """Forget the message; harmless when the file has been moved away.
+
+        One that cannot be removed is removed at the next start: whoever has the message has it.
+        """
         self._spool.give_back(self._taken)
         self._taken = 0
         await self._spool.run(self._unlink)
@@ -150,8 +153,11 @@ class SpoolFile:
     def _unlink(self) -> None:
         with self._lock:
             self._is_removed = True
-            self._close()
-            self.path.unlink(missing_ok=True)
+            try:
+                self._close()
+                self.path.unlink(missing_ok=True)
+            except OSError as error:
+                _log.warning("a message cannot be removed: errno=%s", error.errno)
 
     def _write_out(self) -> None:
         if self._is_removed:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import os
 import random
+import socket
 from dataclasses import replace
 from pathlib import Path
 
@@ -385,6 +387,89 @@ def test_a_message_that_drips_is_cut_off(tmp_path: Path, monkeypatch: pytest.Mon
             assert world.left_in_spool() == []
 
     asyncio.run(asyncio.wait_for(run(), 20))
+
+
+def test_who_reads_no_answer_does_not_keep_his_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(smtp, "IDLE_S", 0.3)
+    monkeypatch.setattr(smtp, "PARTING_S", 0.3)
+
+    async def run() -> None:
+        async with mail_world(tmp_path) as world:
+            (listening,) = world.receiver._server._servers[0].sockets
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)  # a slow path
+            with socket.socket() as deaf:
+                deaf.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2048)
+                deaf.bind(("127.0.0.2", 0))
+                deaf.setblocking(False)
+                loop = asyncio.get_running_loop()
+                await loop.sock_connect(deaf, ("127.0.0.1", world.receiver_port))
+                await until(lambda: world.receiver.counters.open_connections)
+                await loop.sock_sendall(deaf, b"EHLO x\r\n" * 2000)
+                await until(lambda: not world.receiver.counters.open_connections)
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_a_connection_that_meets_an_error_of_ours_is_not_left_without_a_word(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def run() -> None:
+        async with mail_world(tmp_path) as world:
+            with monkeypatch.context() as patch:
+                patch.setattr(world.signs, "heard", lambda _address: 1 // 0)
+                client = await world.connect()
+                assert (await client.all_until_closed()).startswith("421 4.3.0")
+            assert world.receiver.counters.refused(Reason.OUR_FAULT) == 1
+            client = await world.client()
+            assert (await client.mail(SENDER, [BOB], HEAD)).startswith("250")
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_at_the_end_a_mail_that_is_being_stored_gets_its_answer_and_the_others_a_farewell(
+    tmp_path: Path,
+) -> None:
+    async def run() -> None:
+        async with mail_world(tmp_path) as world:
+            world.store.wait = asyncio.Event()
+            idle, half = await world.client(2), await world.client(3)
+            await half.envelope("a@[IPv6:fc00::3]", BOB)
+            await half.send(HEAD + b"x" * 300_000)
+            whole = await world.client(4)
+            await whole.envelope("a@[IPv6:fc00::4]", BOB)
+            await whole.send(HEAD + b"whole\r\n.\r\n")
+            await asyncio.wait_for(world.store.entered.wait(), 5)
+            closing = asyncio.create_task(world.receiver.close())
+            assert (await idle.all_until_closed()).startswith("421 4.3.2")
+            assert (await half.all_until_closed()).startswith("421 4.3.2")
+            assert not closing.done()
+            world.store.wait.set()
+            assert (await whole.all_until_closed()).startswith("250 2.0.0")
+            await closing
+            assert stored_bodies(world) == [b"whole\r\n"]
+            assert world.left_in_spool() == []
+
+    asyncio.run(asyncio.wait_for(run(), 30))
+
+
+def test_a_spool_file_that_cannot_be_removed_is_no_reason_to_send_the_mail_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
+
+    async def run() -> None:
+        async with mail_world(tmp_path) as world:
+            for to, recipient in (("receiver", BOB), ("submission", "x@[IPv6:fc00::2]")):
+                client = await world.client(to=to)
+                with monkeypatch.context() as patch:
+                    patch.setattr(Path, "unlink", refuse)
+                    assert (await client.mail(SENDER, [recipient], HEAD)).startswith("250")
+            assert world.spool.used_bytes == 0
+
+    asyncio.run(asyncio.wait_for(run(), 30))
 
 
 def test_what_is_on_its_way_in_has_a_budget_on_disk(tmp_path: Path) -> None:

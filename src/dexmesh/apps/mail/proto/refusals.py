@@ -49,6 +49,7 @@ class Reason(StrEnum):
     STORE = "store or queue refused"
     BAD_PASSWORD = "wrong password"  # noqa: S105 not a password
     TLS_FAILED = "TLS failed"
+    CLOSING = "the service ended"
     OUR_FAULT = "internal error"
 
 
