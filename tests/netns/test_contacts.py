@@ -70,7 +70,7 @@ def test_a_scan_here_and_one_accept_there_make_two_contacts(
 
     wait_until(lambda: bool(_told(a, "mail", "requests")["requests"]), LIMIT_S, "the request")
     [request] = _told(a, "mail", "requests")["requests"]
-    assert request["is_invited"]
+    assert request["says_invited"]
     a.dexmesh("mail", "accept", str(request["number"]))
     [ours] = _contacts(a).values()
     assert (ours["keys"], ours["mails"]) == ([b.key], [b.mailbox])

@@ -56,7 +56,8 @@ def requests(
 
 
 def _show(one: dict[str, Any]) -> None:
-    invited = "  (answers your invitation)" if one["is_invited"] else ""
+    # What anybody can say who has seen an invitation: nothing secret is in it.
+    invited = "  (says that you invited him)" if one["says_invited"] else ""
     name = f"{one['name']} <{one['from']}>" if one["name"] else one["from"]
     mails = f", {one['mails']} mails" if one["mails"] > 1 else ""
     say(f"{one['number']}  {_line(name)}  {when(one['unix_time'])}{mails}{invited}")

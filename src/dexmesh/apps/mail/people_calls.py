@@ -247,7 +247,7 @@ def _row(found: list[_Request]) -> dict[str, Any]:
         "name": newest.sender.name,
         "address": format_address(newest.remote) if newest.remote else None,
         "is_from_other": newest.summary.is_from_other,
-        "is_invited": any(one.invitation for one in found),
+        "says_invited": any(one.invitation for one in found),
         "subject": newest.summary.subject,
         "preview": newest.preview,
         "unix_time": newest.summary.unix_time,
