@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 
 import dns.flags
 import dns.message
@@ -27,7 +28,16 @@ from tests.netns.mailers import StockMailer, wait_for
 
 pytestmark = pytest.mark.netns
 
-PATHS = f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin:/usr/lib/systemd:/lib/systemd"
+# Its package would replace /etc/resolv.conf, so `tools/setup` unpacks it instead.
+UNPACKED = Path(__file__).parents[2] / ".build" / "systemd-resolved"
+PATHS = ":".join(
+    (
+        *(os.environ.get("PATH", ""), "/usr/sbin", "/sbin", "/usr/lib/systemd", "/lib/systemd"),
+        *(str(UNPACKED / folder) for folder in ("usr/bin", "usr/lib/systemd", "lib/systemd")),
+    )
+)
+LIBRARIES = {str(file.parent) for file in UNPACKED.rglob("libsystemd-shared-*.so")}
+ENV = {"PATH": PATHS} | ({"LD_LIBRARY_PATH": ":".join(LIBRARIES)} if LIBRARIES else {})
 FOREIGN = "127.0.0.99"  # a name server that nobody answers for
 _BUS = """<!DOCTYPE busconfig PUBLIC "-//freedesktop//DTD D-BUS Bus Configuration 1.0//EN"
  "http://www.freedesktop.org/standards/dbus/1.0/busconfig.dtd">
@@ -90,7 +100,7 @@ def start_names(node: RunningNode) -> subprocess.Popen[bytes]:
         )
     (machine.folder / "names.log").unlink(missing_ok=True)
     argv = [sys.executable, "-c", _SERVICE, node.key, str(contacts)]
-    started = machine.start(argv, log="names.log")
+    started = machine.start(argv, log="names.log", env=ENV)
     wait_until(lambda: "ready" in machine.log("names.log"), 10, "our resolver")
     return started
 
@@ -158,12 +168,12 @@ def start_resolved(machine: Machine) -> subprocess.Popen[bytes]:
             5,
             "the bus",
         )
-    return machine.start([daemon], log="resolved.log")
+    return machine.start([daemon], log="resolved.log", env=ENV)
 
 
 def shows(machine: Machine, text: str, what: str = "dns") -> bool:
     """Whether `resolvectl dns|domain` shows this text for some link."""
-    done = machine.run(["env", f"PATH={PATHS}", "resolvectl", what], check=False)
+    done = machine.run([program("resolvectl"), what], check=False, env=ENV)
     return text in done.stdout
 
 
