@@ -43,8 +43,10 @@ class Store(Protocol):
     async def deliver(self, mail: ReceivedMail) -> DeliveryResult:
         """Durable when it returns. Raises MailError."""
 
-    async def judge_stranger(self, remote: Address, user: str, size: int, unix_time: float) -> None:
-        """Count a stranger's mail. Raises MailError when it is too much."""
+    async def admit_stranger(
+        self, mails: Sequence[ReceivedMail], unix_time: float
+    ) -> Sequence[ReceivedMail]:
+        """Count a stranger's mail; as it may be delivered. Raises MailError when it is too much."""
 
     def is_blocked(self, address: Address) -> bool:
         """Whether the user wants nothing from there."""
@@ -160,13 +162,13 @@ class MailReceiver:
         Whoever already has the mail does not get it again when it is sent once more: the store knows
         remote node, Message-ID and body.
         """
-        users = tuple(dict.fromkeys(user for one in talk.recipients for user in one.users))
         try:
             is_known = bool(self._book.by_address(talk.remote))
-            if not is_known:
-                await self._judge_stranger(talk.remote, users, message)
             folder = Folder.INBOX if is_known else Folder.REQUESTS
-            await self._deliver(talk, message, users, folder)
+            mails: Sequence[ReceivedMail] = _mails(talk, message, folder)
+            if not is_known:
+                mails = await self._store.admit_stranger(mails, self._unix_time())
+            await self._deliver(mails)
         except MailError as error:
             reason = Reason.STRANGER_LIMIT if error.enhanced == "4.7.1" else Reason.STORE
             return Refusal(error.code, error.enhanced, error.public_text, reason)
@@ -178,34 +180,29 @@ class MailReceiver:
         """Nobody logs in from another node."""
         return None
 
-    async def _judge_stranger(
-        self, remote: Address, users: tuple[str, ...], message: Message
-    ) -> None:
-        for user in users:
-            size = message.file.size
-            await self._store.judge_stranger(remote, user, size, self._unix_time())
-
-    async def _deliver(
-        self, talk: Talk, message: Message, users: tuple[str, ...], folder: Folder
-    ) -> None:
+    async def _deliver(self, mails: Sequence[ReceivedMail]) -> None:
         """Raises the first MailError, but only when no delivery is under way any more."""
-        mails = [
-            ReceivedMail(
-                spool=message.file.path,
-                size=message.file.size,
-                remote=talk.remote,
-                sender="" if talk.sender is None else str(talk.sender),
-                user=user,
-                folder=folder,
-                message_id=message.message_id,
-                body_hash=message.body_hash,
-                wire_size=message.wire_size,
-            )
-            for user in users
-        ]
         results = await asyncio.gather(
             *(self._store.deliver(mail) for mail in mails), return_exceptions=True
         )
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+
+
+def _mails(talk: Talk, message: Message, folder: Folder) -> list[ReceivedMail]:
+    """The message, once for every user it is for."""
+    return [
+        ReceivedMail(
+            spool=message.file.path,
+            size=message.file.size,
+            remote=talk.remote,
+            sender="" if talk.sender is None else str(talk.sender),
+            user=user,
+            folder=folder,
+            message_id=message.message_id,
+            body_hash=message.body_hash,
+            wire_size=message.wire_size,
+        )
+        for user in dict.fromkeys(user for one in talk.recipients for user in one.users)
+    ]

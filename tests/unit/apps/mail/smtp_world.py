@@ -12,7 +12,7 @@ import struct
 from collections.abc import AsyncIterator, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ class FakeStore:
     """Remembers; refuses what the test says."""
 
     stored: list[Stored] = field(default_factory=list)
-    judged: list[tuple[Address, str, int]] = field(default_factory=list)
+    judged: list[tuple[Address | None, str, int]] = field(default_factory=list)
     blocked: set[Address] = field(default_factory=set)
     refuse_users: dict[str, MailError] = field(default_factory=dict)
     stranger_error: MailError | None = None
@@ -94,10 +94,13 @@ class FakeStore:
         self.stored.append(Stored(mail, on_the_wire(spooled)))
         return DeliveryResult(False, "key", mail.folder)
 
-    async def judge_stranger(self, remote: Address, user: str, size: int, unix_time: float) -> None:
-        self.judged.append((remote, user, size))
+    async def admit_stranger(
+        self, mails: Sequence[ReceivedMail], unix_time: float
+    ) -> Sequence[ReceivedMail]:
+        self.judged += [(mail.remote, mail.user, mail.size) for mail in mails]
         if self.stranger_error is not None:
             raise self.stranger_error
+        return [replace(mail, is_counted=True) for mail in mails]
 
     def is_blocked(self, address: Address) -> bool:
         return address in self.blocked

@@ -60,6 +60,7 @@ def test_a_stranger_is_judged_and_goes_to_requests(tmp_path: Path) -> None:
             (stored,) = world.store.stored
             assert stored.mail.folder == "Requests"
             assert world.store.judged == [(node(3), "bob", stored.mail.size)]
+            assert stored.mail.is_counted
             assert b"X-Mesh-From-Differs: sent by [IPv6:fc00::3]\r\n" in stored.data
             world.store.stranger_error = MailError(451, "4.7.1", "too much for today")
             assert (await client.mail(sender, [BOB], MESSAGE)).startswith("451 4.7.1")

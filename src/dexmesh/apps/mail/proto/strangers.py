@@ -9,7 +9,7 @@ Not here  who is a stranger (contacts), who is blocked, where the counts are kep
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from enum import StrEnum
 
 from dexmesh.values import dataclass
@@ -37,6 +37,8 @@ class StrangerCount:
     size: int = 0
 
 
+_NOTHING = StrangerCount()
+
 Pair = tuple[Address, str]
 """A stranger and the user he writes to."""
 
@@ -51,20 +53,22 @@ class StrangerPolicy:
         self.counts = dict(counts or {})
         self._strangers = Counter(remote for remote, _ in self.counts)
 
-    def judge(self, pair: Pair, size: int, unix_time: float) -> StrangerRefusal | None:
-        """Count a mail of `size` bytes; or say why it is refused, and count nothing."""
+    def judge(
+        self, remote: Address, users: Sequence[str], size: int, unix_time: float
+    ) -> StrangerRefusal | None:
+        """Count a mail of `size` bytes for each user; or say why it is refused, and count nothing."""
         self._begin_day(unix_time)
-        remote = pair[0]
         if remote not in self._strangers and len(self._strangers) >= MAX_STRANGERS:
             return StrangerRefusal.TOO_MANY_STRANGERS
-        count = self.counts.get(pair, StrangerCount())
-        if count.mails >= MAX_MAILS:
+        counts = {(remote, user): self.counts.get((remote, user), _NOTHING) for user in users}
+        if any(count.mails >= MAX_MAILS for count in counts.values()):
             return StrangerRefusal.TOO_MANY_MAILS
-        if count.size + size > MAX_BYTES:
+        if any(count.size + size > MAX_BYTES for count in counts.values()):
             return StrangerRefusal.TOO_MANY_BYTES
-        if count.mails == 0:
-            self._strangers[remote] += 1
-        self.counts[pair] = StrangerCount(count.mails + 1, count.size + size)
+        for pair, count in counts.items():
+            if count.mails == 0:
+                self._strangers[remote] += 1
+            self.counts[pair] = StrangerCount(count.mails + 1, count.size + size)
         return None
 
     def give_back(self, pair: Pair, size: int, unix_time: float) -> None:

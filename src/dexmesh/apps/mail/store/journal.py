@@ -192,14 +192,16 @@ class Journal:
             if day == today
         }
 
-    def set_stranger(self, pair: Pair, day: int, count: StrangerCount | None) -> None:
-        """What a stranger sent to a user that day; None takes the line out. Other days are forgotten."""
-        old = "DELETE FROM strangers WHERE day <> ? OR (address = ? AND user = ?)"
+    def set_strangers(self, day: int, counts: Mapping[Pair, StrangerCount | None]) -> None:
+        """What strangers sent to users that day; None takes the line out. Other days are forgotten."""
+        insert = "INSERT OR REPLACE INTO strangers VALUES (?,?,?,?,?)"
         with self._change() as connection:
-            connection.execute(old, (day, *pair))
-            if count is not None:
-                values = (*pair, day, count.mails, count.size)
-                connection.execute("INSERT INTO strangers VALUES (?,?,?,?,?)", values)
+            connection.execute("DELETE FROM strangers WHERE day <> ?", (day,))
+            for pair, count in counts.items():
+                if count is None:
+                    connection.execute("DELETE FROM strangers WHERE address = ? AND user = ?", pair)
+                else:
+                    connection.execute(insert, (*pair, day, count.mails, count.size))
 
     # The file
 

@@ -16,7 +16,7 @@ import contextlib
 import logging
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -217,7 +217,7 @@ class MailStore:
             await self._appender.finish(row, user.mbox)
 
     async def _uncount(self, mail: ReceivedMail) -> None:
-        if mail.folder == Folder.REQUESTS and mail.remote is not None:
+        if mail.is_counted and mail.remote is not None:
             pair = (mail.remote, mail.user)
             await self._strangers.give_back(pair, mail.size, self._clock())
 
@@ -272,12 +272,25 @@ class MailStore:
 
     # Strangers and blocked nodes
 
-    async def judge_stranger(self, remote: Address, user: str, size: int, unix_time: float) -> None:
-        """Count a stranger's mail for a user. Raises MailError 451 4.7.1 when it is too much today.
+    async def admit_stranger(
+        self, mails: Sequence[ReceivedMail], unix_time: float
+    ) -> tuple[ReceivedMail, ...]:
+        """One mail of a stranger for one or more users, as it may be delivered: it is counted now.
 
-        It does not count if `deliver` into Requests then fails, or finds that it was there already.
+        A copy that is here already is not: its sender only did not hear so. Raises MailError 451 4.7.1
+        when it is too much today; it counts for nobody then, nor where `deliver` fails.
         """
-        await self._strangers.judge((remote, self._user(user).name), size, unix_time)
+        await self._require_loaded()
+        ids = {delivery_id(replace(mail, user=self._user(mail.user).name)): mail for mail in mails}
+        try:
+            known = await self._writer.call(lambda: self._journal.find(ids))
+        except DiskError as error:
+            raise disk_trouble(error) from error
+        new = [mail for one, mail in ids.items() if one not in known]
+        if new and new[0].remote is not None:
+            users = [self._user(mail.user).name for mail in new]
+            await self._strangers.judge(new[0].remote, users, new[0].size, unix_time)
+        return tuple(replace(mail, is_counted=mail in new) for mail in ids.values())
 
     def is_blocked(self, address: Address) -> bool:
         """Whether a user wants nothing from this node any more."""

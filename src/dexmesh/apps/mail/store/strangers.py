@@ -9,7 +9,7 @@ Not here  the limits (proto/strangers.py), who is a contact (contacts)
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from dexmesh.apps.mail.proto.strangers import Pair, StrangerPolicy, StrangerRefusal
 from dexmesh.apps.mail.store.journal import Journal
@@ -40,24 +40,32 @@ class Strangers:
         self._blocked = self._journal.blocked()
         self._policy = StrangerPolicy(*self._journal.strangers())
 
-    async def judge(self, pair: Pair, size: int, unix_time: float) -> None:
-        """Count a mail. Raises MailError 451 4.7.1 when it is too much, 452 when nothing can be kept."""
-        refusal = self._policy.judge(pair, size, unix_time)
+    async def judge(
+        self, remote: Address, users: Sequence[str], size: int, unix_time: float
+    ) -> None:
+        """Count a mail for these users.
+
+        Raises MailError 451 4.7.1 when it is too much for one of them, 452 when nothing can be kept; then
+        it counts for nobody.
+        """
+        refusal = self._policy.judge(remote, users, size, unix_time)
         if refusal is not None:
             self.refusals[refusal] += 1
             text = f"{_WORDS[refusal]}; try again tomorrow"
             raise MailError(451, "4.7.1", text, cause=str(refusal))
+        pairs = [(remote, user) for user in users]
         try:
-            await self._keep(pair)
+            await self._keep(pairs)
         except DiskError as error:
-            self._policy.give_back(pair, size, unix_time)
+            for pair in pairs:
+                self._policy.give_back(pair, size, unix_time)
             raise disk_trouble(error) from error
 
     async def give_back(self, pair: Pair, size: int, unix_time: float) -> None:
         """A counted mail was not stored, or was a duplicate."""
         self._policy.give_back(pair, size, unix_time)
         try:
-            await self._keep(pair)
+            await self._keep([pair])
         except DiskError as error:
             disk_trouble(error)  # logged; the count in memory is right
 
@@ -80,9 +88,9 @@ class Strangers:
         await self._change(lambda: self._journal.unblock(address))
         self._blocked.discard(address)
 
-    async def _keep(self, pair: Pair) -> None:
-        day, count = self._policy.day, self._policy.counts.get(pair)
-        await self._writer.call(lambda: self._journal.set_stranger(pair, day, count))
+    async def _keep(self, pairs: Sequence[Pair]) -> None:
+        day, counts = self._policy.day, {pair: self._policy.counts.get(pair) for pair in pairs}
+        await self._writer.call(lambda: self._journal.set_strangers(day, counts))
 
     async def _change(self, work: Callable[[], None]) -> None:
         try:

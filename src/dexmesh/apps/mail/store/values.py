@@ -33,7 +33,8 @@ class ReceivedMail:
     """One mail for one user. `spool` is the whole message, on disk (fsync); it is only linked to.
 
     `remote` is the node it came from (None: this one), `sender` the envelope's. `wire_size` is its
-    length with CRLF line ends, 0 if unknown. `body_hash` covers what the sender wrote.
+    length with CRLF line ends, 0 if unknown. `body_hash` covers what the sender wrote. `is_counted`: it
+    counts as a stranger's (`MailStore.admit_stranger`) until it turns out to be a duplicate.
     """
 
     spool: Path
@@ -45,6 +46,7 @@ class ReceivedMail:
     message_id: str = ""
     body_hash: bytes = b""
     wire_size: int = 0
+    is_counted: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from dexmesh.apps.base.settings import UserSettings
-from dexmesh.apps.mail.store import Folder, MailStore, appending
+from dexmesh.apps.mail.store import Folder, MailStore, ReceivedMail, appending
 from dexmesh.apps.mail.store.journal import Journal
 from dexmesh.errors import MailError
 from dexmesh.wire.address import Address
@@ -194,15 +194,23 @@ def test_wrong_numbers_are_put_right_after_a_start(world: World) -> None:
 # --- Strangers and blocked nodes ----------------------------------------------------------------------
 
 
+def requests(world: World, number: int, *users: str, remote: Address = EVE) -> list[ReceivedMail]:
+    """A stranger's mail of that number, one copy a user."""
+    return [
+        world.mail(f"<{number}@eve>", user=user, folder=Folder.REQUESTS, remote=remote)
+        for user in users or ("ann",)
+    ]
+
+
 def test_strangers_are_counted_across_a_restart(world: World) -> None:
     async def fill(store: MailStore) -> None:
-        for _ in range(5):
-            await store.judge_stranger(EVE, "ann", 1000, time.time())
+        for number in range(5):
+            await store.admit_stranger(requests(world, number), time.time())
 
     async def more(store: MailStore) -> None:
-        error = await refusal(store.judge_stranger(EVE, "ann", 1000, time.time()))
+        error = await refusal(store.admit_stranger(requests(world, 5), time.time()))
         assert (error.code, error.enhanced) == (451, "4.7.1")
-        await store.judge_stranger(BOB, "ann", 1000, time.time())
+        await store.admit_stranger(requests(world, 6, remote=BOB), time.time())
         assert store.status()["refused: stranger sent too many mails today"] == 1
 
     world.run(fill)
@@ -212,10 +220,35 @@ def test_strangers_are_counted_across_a_restart(world: World) -> None:
 def test_a_duplicate_or_a_refused_mail_does_not_count_for_the_stranger(world: World) -> None:
     async def work(store: MailStore) -> None:
         for _ in range(20):
-            mail = world.mail(folder=Folder.REQUESTS, remote=EVE)
-            await store.judge_stranger(EVE, "ann", mail.size, time.time())
-            await store.deliver(mail)
+            for mail in await store.admit_stranger(requests(world, 1), time.time()):
+                await store.deliver(mail)
         assert len(world.contents(folder=Folder.REQUESTS)) == 1
+        both = [await store.admit_stranger(requests(world, 2), time.time()) for _ in range(2)]
+        results = await asyncio.gather(*(store.deliver(mail) for (mail,) in both))
+        assert sorted(one.is_duplicate for one in results) == [False, True]
+        for number in range(3, 6):  # two of the five are used up
+            for mail in await store.admit_stranger(requests(world, number), time.time()):
+                await store.deliver(mail)
+        await refusal(store.admit_stranger(requests(world, 6), time.time()))
+
+    world.run(work)
+
+
+def test_a_mail_that_is_here_is_taken_again_also_from_a_stranger_who_wrote_enough(
+    world: World,
+) -> None:
+    async def work(store: MailStore) -> None:
+        for number in range(5):
+            for mail in await store.admit_stranger(requests(world, number), time.time()):
+                await store.deliver(mail)
+        (again,) = await store.admit_stranger(requests(world, 4), time.time())
+        assert (await store.deliver(again)).is_duplicate
+        both = requests(world, 4, "ann", "tom")  # one of them did not get it the first time
+        results = [
+            await store.deliver(mail) for mail in await store.admit_stranger(both, time.time())
+        ]
+        assert [one.is_duplicate for one in results] == [True, False]
+        await refusal(store.admit_stranger(requests(world, 5), time.time()))
 
     world.run(work)
 
