@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-HEAVY = ("netns", "interop")
+MACHINES = ("tests/netns/", "tests/interop/")
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests that build machines one after another on one worker of pytest-xdist."""
     for item in items:
-        if any(item.get_closest_marker(name) for name in HEAVY):
+        if item.nodeid.startswith(MACHINES):
             item.add_marker(pytest.mark.xdist_group("machines"))

@@ -80,7 +80,7 @@ def start_mail(config: Path, *, as_json: bool, keeps_output: bool) -> MailChild 
 
 
 def _is_on(home: Home) -> bool:
-    """Whether mail is switched on; settings that are of no use are named, and mail stays off."""
+    """Whether mail or the phone is switched on; settings that are of no use are named, and both stay off."""
     try:
         if not home.settings_file.exists():
             return False
@@ -89,7 +89,7 @@ def _is_on(home: Home) -> bool:
     from dexmesh.apps.base.settings import load_settings
 
     try:
-        return load_settings(home).mail.is_on
+        return load_settings(home).is_anything_on
     except DexmeshError as error:
         note(f"warning: no mail: {error}")
         return False

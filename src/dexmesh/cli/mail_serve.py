@@ -4,7 +4,7 @@ Place     cli/mail_commands.py, systemd, cli/mail_child.py -> here -> apps/base/
 Spec      docs/apps/mail.md §4; docs/decisions on the one process of the apps
 Keeps     sockets and rights are taken first, given up by the worker at once; the process that supervises
           imports nothing heavy
-Not here  what the service does (apps/mail/service.py)
+Not here  what the service does (apps/service.py)
 """
 
 from __future__ import annotations
@@ -117,8 +117,9 @@ def _settings_to_serve(home: Home, facts: NodeFacts) -> AppSettings:
     from dexmesh.apps.base.settings import load_settings, save_settings
 
     settings = load_settings(home)
-    if not settings.mail.is_on:
-        fail("mail is switched off", "`dexmesh mail on` switches it on", Exit.CONFIG)
+    if not settings.is_anything_on:
+        hint = "`dexmesh mail on` or `dexmesh phone on` switches it on"
+        fail("mail and phone are switched off", hint, Exit.CONFIG)
     if facts.key is not None and facts.key != settings.key:
         note(
             "the node has another key than before: mail for the old address does not arrive any more"
@@ -150,12 +151,12 @@ def _supervise(
     )
 
     def prepare() -> None:
-        from dexmesh.apps.mail.preload import preload
+        from dexmesh.apps.preload import preload
 
         preload()  # heavy, and only for the worker
 
     def work(is_ready: Callable[[], None]) -> int:
-        from dexmesh.apps.mail.service import run
+        from dexmesh.apps.service import run
 
         return run(home, settings, listening, facts.login, is_ready)
 

@@ -88,12 +88,34 @@ class NamesSettings:
 
 
 @dataclass(frozen=True, slots=True)
+class PhoneSettings:
+    """The phone, for the users of the mail settings. Media ports are even, each with the odd one above it.
+
+    `voicemail_after_s`: how long it rings before the machine answers; `greeting`: a WAV file to play then.
+    """
+
+    is_on: bool = False
+    port: int = 5060
+    media_ports: tuple[int, int] = (7078, 7098)
+    strangers_ring: bool = False
+    has_voicemail: bool = True
+    voicemail_after_s: int = 30
+    greeting: Path | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class AppSettings:
     """Everything in apps.toml. `key` is the public key of the node the apps belong to."""
 
     key: PublicKey
     mail: MailSettings = field(default_factory=MailSettings)
     names: NamesSettings = field(default_factory=NamesSettings)
+    phone: PhoneSettings = field(default_factory=PhoneSettings)
+
+    @property
+    def is_anything_on(self) -> bool:
+        """Whether there is something to serve."""
+        return self.mail.is_on or self.phone.is_on
 
 
 def is_user_name(text: str) -> bool:
@@ -132,9 +154,10 @@ def parse_settings(data: bytes, file: str) -> AppSettings:
     key = _read_key(root)
     mail = _read_mail(root.table("mail"))
     names = _read_names(root.table("names"))
+    phone = _read_phone(root.table("phone"))
     root.refuse_the_rest()
     document.require_sound()
-    return AppSettings(key, mail, names)
+    return AppSettings(key, mail, names, phone)
 
 
 def save_settings(home: Home, settings: AppSettings) -> None:
@@ -248,6 +271,24 @@ def _read_names(table: Table) -> NamesSettings:
     return settings
 
 
+def _read_phone(table: Table) -> PhoneSettings:
+    ports = table.take_list("media_ports", (7078, 7098), _is_port, "ports")
+    if len(ports) != 2 or ports[0] % 2 or ports[1] < ports[0]:
+        table.report("media_ports", "media_ports must be two ports", "the first and last even one")
+        ports = (7078, 7098)
+    settings = PhoneSettings(
+        is_on=table.take_bool("on", False),
+        port=table.take_number("port", 5060, 1, 65535),
+        media_ports=(ports[0], ports[1]),
+        strangers_ring=table.take_bool("strangers_ring", False),
+        has_voicemail=table.take_bool("voicemail", True),
+        voicemail_after_s=table.take_number("voicemail_after_s", 30, 5, 120),
+        greeting=_path(table, "greeting"),
+    )
+    table.refuse_the_rest()
+    return settings
+
+
 def _path(table: Table, name: str) -> Path | None:
     text = table.take_text(name)
     if text is None:
@@ -270,7 +311,7 @@ def _is_host_name(value: Any) -> bool:
 
 def render(settings: AppSettings) -> str:
     """The text of apps.toml."""
-    mail, names = settings.mail, settings.names
+    mail, names, phone = settings.mail, settings.names, settings.phone
     lines = [
         "# What the apps of dexmesh do here. `dexmesh mail on` and its sisters rewrite this file;",
         "# changes by hand count after a restart of the service.",
@@ -298,6 +339,17 @@ def render(settings: AppSettings) -> str:
     lines += [f"{_toml(name)} = {_toml(users)}" for name, users in sorted(mail.aliases.items())]
     lines += ["", "[names]  # answers for .k and .cjdns.alt, without any server"]
     lines += [f"on = {_toml(names.is_on)}", f"host = {_toml(names.host)}", f"port = {names.port}"]
+    lines += [
+        "",
+        "[phone]",
+        f"on = {_toml(phone.is_on)}",
+        f"port = {phone.port}  # SIP on the mesh address, UDP and TCP",
+        f"media_ports = {_toml(phone.media_ports)}  # the first and the last even one",
+        f"strangers_ring = {_toml(phone.strangers_ring)}  # who is no contact rings, too",
+        f"voicemail = {_toml(phone.has_voicemail)}",
+        f"voicemail_after_s = {phone.voicemail_after_s}",
+        *_given("greeting", phone.greeting, "a WAV file; without it a short tone is played"),
+    ]
     return "\n".join(lines) + "\n"
 
 

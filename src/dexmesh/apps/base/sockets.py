@@ -4,7 +4,7 @@ Place     cli/mail_serve.py -> here -> supervisor.py, which hands the sockets to
 Spec      docs/apps/mail.md §4 (ports), §3 "Start order" (IPV6_FREEBIND: the address may come later)
 Keeps     mail for the mesh address is never missed in silence: that port is needed or nothing starts;
           another port that is taken is a warning as long as the others serve its purpose
-Not here  who serves them (apps/mail/service.py)
+Not here  who serves them (apps/service.py)
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ class Purpose(Enum):
     SUBMIT = "mail from programs here"
     IMAP = "reading with IMAP"
     NAMES = "names"
+    PHONE = "calls and texts"
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,7 +88,7 @@ class Listening:
 
 def wishes(me: Me, settings: AppSettings) -> list[Wish]:
     """The sockets these settings ask for, the most important first."""
-    mail, names = settings.mail, settings.names
+    mail, names, phone = settings.mail, settings.names, settings.phone
     wanted: list[Wish] = []
     if mail.is_on:
         wanted.append(Wish(Purpose.RECEIVE, format_address(me.address), mail.receive_port))
@@ -95,6 +96,9 @@ def wishes(me: Me, settings: AppSettings) -> list[Wish]:
             wanted += [Wish(Purpose.SUBMIT, host, port) for host in _LOOPBACKS]
         if mail.imap_port:
             wanted += [Wish(Purpose.IMAP, host, mail.imap_port) for host in _LOOPBACKS]
+    if phone.is_on:
+        host = format_address(me.address)
+        wanted += [Wish(Purpose.PHONE, host, phone.port, is_tcp) for is_tcp in (False, True)]
     if names.is_on:
         wanted += [Wish(Purpose.NAMES, names.host, names.port, is_tcp) for is_tcp in (False, True)]
     return wanted
@@ -119,7 +123,7 @@ def open_all(wanted: Sequence[Wish]) -> Listening:
 
 def _is_replaced(wish: Wish, opened: Sequence[Opened]) -> bool:
     """Whether the service is of use without this socket."""
-    if wish.purpose in {Purpose.IMAP, Purpose.NAMES}:
+    if wish.purpose in {Purpose.IMAP, Purpose.NAMES, Purpose.PHONE}:
         return True
     return any(one.wish.purpose is wish.purpose for one in opened)
 
@@ -133,7 +137,7 @@ def _open(wish: Wish) -> socket.socket:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         if family == socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        if wish.purpose is Purpose.RECEIVE:
+        if wish.purpose in {Purpose.RECEIVE, Purpose.PHONE}:
             opened.setsockopt(socket.IPPROTO_IPV6, _IPV6_FREEBIND, 1)
         opened.bind((wish.host, wish.port))
         if wish.is_tcp:

@@ -4,7 +4,7 @@ Place     cli/mail_serve.py, with the sockets open -> here -> the work, in a chi
 Spec      docs/decisions on the one process of the apps; prctl(2) PR_SET_PDEATHSIG, signal(7)
 Keeps     the sockets outlive every worker; no worker outlives us; one that dies at once is not restarted
           faster than the pauses allow; this process imports nothing heavy and serves nobody
-Not here  what the worker does (apps/mail/service.py); who starts us (cli/up.py, systemd, a person)
+Not here  what the worker does (apps/service.py); who starts us (cli/up.py, systemd, a person)
 """
 
 from __future__ import annotations

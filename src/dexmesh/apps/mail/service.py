@@ -1,10 +1,10 @@
 """Be the mail service: wire store, queue, servers, names and control on one page.
 
-Place     base/supervisor.py's worker calls run(); everything else of the mail is called from here
+Place     apps/service.py -> here; everything else of the mail is called from here
 Spec      docs/apps/mail.md §4 (the picture); docs/decisions on the one process of the apps
 Keeps     opened in order, closed in reverse; a part that people can do without (IMAP, names) does not
           take the others with it; contents and contacts' addresses never reach the log
-Not here  binding sockets and restarting (base/); how parts are kept alive (running.py)
+Not here  binding sockets and restarting (base/); how parts are kept alive (base/running.py)
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import logging
 import os
 import ssl
 import time
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -22,10 +21,11 @@ from dexmesh.admin.login import AdminLogin
 from dexmesh.apps.base.control import Caller, ControlServer, Users
 from dexmesh.apps.base.home import Home
 from dexmesh.apps.base.me import Me
-from dexmesh.apps.base.settings import AppSettings, has_mbox, load_settings
+from dexmesh.apps.base.running import Running
+from dexmesh.apps.base.settings import AppSettings
 from dexmesh.apps.base.signs import SignsOfLife
-from dexmesh.apps.base.sockets import Listening, Purpose, wishes
-from dexmesh.apps.base.supervisor import AGAIN, DONE, REOPEN
+from dexmesh.apps.base.sockets import Listening, Purpose
+from dexmesh.apps.base.supervisor import AGAIN
 from dexmesh.apps.contacts.book import AddressBook
 from dexmesh.apps.mail import control_calls, reach_calls
 from dexmesh.apps.mail.callback import Callbacks
@@ -38,7 +38,6 @@ from dexmesh.apps.mail.passwords import Logins, PasswordBook
 from dexmesh.apps.mail.queue.mailqueue import MailQueue
 from dexmesh.apps.mail.reach import MAX_QUEUED, ReachChecker
 from dexmesh.apps.mail.receiver import MailReceiver
-from dexmesh.apps.mail.running import Running
 from dexmesh.apps.mail.spool import Spool
 from dexmesh.apps.mail.store import MailStore
 from dexmesh.apps.mail.submission import Submission
@@ -53,62 +52,19 @@ RENEW_S = 0.05  # ours: for the reply to whoever asked for it
 log = logging.getLogger(__name__)
 
 
-def run(
-    home: Home,
-    opened_for: AppSettings,
-    listening: Listening,
-    login: AdminLogin | None,
-    is_ready: Callable[[], None],
-) -> int:
-    """Serve until told to end; an exit code the supervisor understands.
-
-    `opened_for` are the settings the sockets and rights of this process were chosen by.
-    """
-    settings = load_settings(home)
-    if not settings.mail.is_on:
-        return DONE
-    if _needs(settings) != _needs(opened_for):
-        return REOPEN
-    os.umask(0o077)  # what is made here is nobody else's to read
-    _quiet_libraries()
-    return asyncio.run(_serve(Service(home, settings, listening, login), is_ready))
-
-
-def _needs(settings: AppSettings) -> tuple[object, ...]:
-    """What only the supervisor can give: sockets, account, groups."""
-    sockets = tuple(wishes(Me.of(settings.key), settings))
-    return sockets, settings.mail.account, has_mbox(settings.mail)
-
-
-def _quiet_libraries() -> None:
-    """They log what clients say, addresses included; what matters, our own modules say."""
-    for name in ("mail.log", "mail.error", "mail.debug", "pymap", "aiosmtplib"):
-        library = logging.getLogger(name)
-        library.handlers[:] = [logging.NullHandler()]
-        library.propagate = False
-
-
-async def _serve(service: Service, is_ready: Callable[[], None]) -> int:
-    running = service.running
-    running.watch_signals()
-    try:
-        await service.start()
-        is_ready()
-        log.info("mail is served", extra={"users": len(service.settings.mail.users)})
-        return await running.wait()
-    finally:
-        await running.close()
-        log.info("mail is served no more")
-
-
-class Service:
-    """Everything of one worker."""
+class MailService:
+    """All parts of the mail in one worker."""
 
     def __init__(
-        self, home: Home, settings: AppSettings, listening: Listening, login: AdminLogin | None
+        self,
+        home: Home,
+        settings: AppSettings,
+        listening: Listening,
+        login: AdminLogin | None,
+        running: Running,
     ) -> None:
         self.settings = settings
-        self.running = Running()
+        self.running = running
         self._tls: ssl.SSLContext | None = None
         self._home = home
         self._listening = listening

@@ -14,6 +14,7 @@ from dexmesh.apps.base.settings import (
     AppSettings,
     MailSettings,
     NamesSettings,
+    PhoneSettings,
     UserSettings,
     is_from_root,
     is_user_name,
@@ -52,6 +53,7 @@ SETTINGS = AppSettings(
         imap_port=0,
     ),
     NamesSettings(False, "::1", 5353),
+    PhoneSettings(True, 5062, (7000, 7010), True, False, 20, Path("/srv/hello.wav")),
 )
 ODD_TEXTS = st.text(min_size=1, max_size=20)  # hypothesis leaves surrogates out
 
@@ -89,6 +91,7 @@ def test_a_key_is_all_that_is_needed() -> None:
         ("[[mail.users]]\nname = 'a'\nmbox = 'x'", 4, "'x' is no absolute path"),
         ("[mail.aliases]\nroot = ['x']", 3, "alias 'root' must name local users"),
         ("[mail]\nusers = 5", 3, "users is 5"),
+        ("[phone]\nmedia_ports = [7079, 7090]", 3, "media_ports must be two ports"),
         ("[names]\nhost = '192.0.2.1'", 3, "'192.0.2.1' is not of this machine"),
         ("mail = 5", 2, "mail is no table"),
         ("x y", 2, "this is no TOML"),

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from dexmesh.apps.mail import running as running_module
-from dexmesh.apps.mail.running import Running
+from dexmesh.apps.base import running as running_module
+from dexmesh.apps.base.running import Running
 
 
 @pytest.fixture(autouse=True)

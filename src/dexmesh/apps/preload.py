@@ -31,20 +31,26 @@ _LATE = (
     "cryptography.x509",
     "cryptography.x509.oid",
 )
-_OF_THE_COMMAND_LINE = ("dexmesh.apps.mail.programs", "dexmesh.apps.mail.sendmail")
+_OF_THE_COMMAND_LINE = (
+    "dexmesh.apps.mail.programs",
+    "dexmesh.apps.mail.sendmail",
+    "dexmesh.apps.call",
+)
 
 
 def preload() -> None:
     """Import it."""
     packages = (dexmesh.apps, email, encodings)  # mails come in any encoding
     for name in (*_LATE, *(name for package in packages for name in _modules(package))):
-        if not name.startswith(_OF_THE_COMMAND_LINE):
-            with contextlib.suppress(ImportError):  # encodings of other systems
-                importlib.import_module(name)
+        with contextlib.suppress(ImportError):  # encodings of other systems
+            importlib.import_module(name)
 
 
 def _modules(package: ModuleType) -> Iterator[str]:
-    """Every module in this package."""
-    prefix = f"{package.__name__}."
-    for found in pkgutil.walk_packages(package.__path__, prefix, onerror=lambda _name: None):
+    """Every module in this package that the worker may come to use."""
+    for found in pkgutil.iter_modules(package.__path__, f"{package.__name__}."):
+        if found.name.startswith(_OF_THE_COMMAND_LINE):
+            continue
         yield found.name
+        if found.ispkg:
+            yield from _modules(importlib.import_module(found.name))
