@@ -19,7 +19,18 @@ from dexmesh.apps.base.home import HOME_VARIABLE, Home
 from dexmesh.apps.base.settings import AppSettings, MailSettings, save_settings
 from dexmesh.apps.mail import sendmail
 from dexmesh.apps.mail.proto.headers import parse_header
-from dexmesh.apps.mail.sendmail import Options, Trouble
+from dexmesh.apps.mail.sendmail.exits import (
+    EX_DATAERR,
+    EX_NOPERM,
+    EX_NOUSER,
+    EX_TEMPFAIL,
+    EX_UNAVAILABLE,
+    EX_USAGE,
+    Trouble,
+)
+from dexmesh.apps.mail.sendmail.message import parse_letter, pieces_of, recipients_of, take
+from dexmesh.apps.mail.sendmail.options import Options, parse_options
+from dexmesh.apps.mail.sendmail.program import queue_lines
 from dexmesh.wire.keys import decode_key
 
 KEY = decode_key("mwrbxrdfh8jyhuc1pz6w3wsducmgxftw28ymck45g8r9p7syz7d0.k")
@@ -163,7 +174,7 @@ def _server(world: World) -> Iterator[FakeServer]:
     ],
 )
 def test_the_options_of_stock_programs_are_understood(line: str, expected: Options) -> None:
-    assert sendmail.parse_options(line.split()) == expected
+    assert parse_options(line.split()) == expected
 
 
 @pytest.mark.parametrize(
@@ -172,7 +183,7 @@ def test_the_options_of_stock_programs_are_understood(line: str, expected: Optio
 def test_what_no_sendmail_knows_is_a_usage_error(
     world: World, line: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    assert world.run(*line.split()) == sendmail.EX_USAGE
+    assert world.run(*line.split()) == EX_USAGE
     assert capsys.readouterr().err.startswith("sendmail: -")
     assert not world.kept()
 
@@ -185,18 +196,18 @@ def test_literals_in_the_header_are_recipients_bare_folded_and_quoted() -> None:
         b'To: bob@[IPv6:fc00::1],\r\n\t"B" <ann@"[IPv6:fc00::2]">\r\n'
         b"Cc: undisclosed-recipients:;\r\nBcc: eve@[IPv6:fc00::3], bob@[IPv6:fc00::1]\r\n"
     )
-    assert sendmail.recipients_of(Options(takes_from_header=True), header) == (BOB, ANN, EVE)
+    assert recipients_of(Options(takes_from_header=True), header) == (BOB, ANN, EVE)
 
 
 def test_a_mail_that_is_sent_on_goes_to_the_resent_fields_alone() -> None:
     header = parse_header(f"Resent-To: {ANN}\r\nTo: {BOB}\r\n".encode())
-    assert sendmail.recipients_of(Options(takes_from_header=True), header) == (ANN,)
+    assert recipients_of(Options(takes_from_header=True), header) == (ANN,)
 
 
 def test_recipients_of_the_command_line_and_of_the_header_add_up() -> None:
     header = parse_header(f"To: {BOB}\r\n".encode())
     options = Options(takes_from_header=True, recipients=(f"{ANN}, {EVE}", BOB))
-    assert sendmail.recipients_of(options, header) == (ANN, EVE, BOB)
+    assert recipients_of(options, header) == (ANN, EVE, BOB)
 
 
 @pytest.mark.parametrize(
@@ -212,7 +223,7 @@ def test_recipients_of_the_command_line_and_of_the_header_add_up() -> None:
 def test_a_lone_dot_ends_the_message_unless_dots_are_ignored(
     data: bytes, ignores_dots: bool, expected: bytes
 ) -> None:
-    assert sendmail.read_message(io.BytesIO(data), 100, ignores_dots) == expected
+    assert b"".join(pieces_of(io.BytesIO(data), ignores_dots=ignores_dots)) == expected
 
 
 def test_nothing_behind_the_dot_is_waited_for() -> None:
@@ -220,18 +231,25 @@ def test_nothing_behind_the_dot_is_waited_for() -> None:
     with os.fdopen(reading, "rb") as stream, os.fdopen(writing, "wb") as end:
         end.write(b"a\n.\n")
         end.flush()
-        assert sendmail.read_message(stream, 100, ignores_dots=False) == b"a\n"
+        assert b"".join(pieces_of(stream, ignores_dots=False)) == b"a\n"
 
 
 @pytest.mark.parametrize("ignores_dots", [True, False])
-@pytest.mark.parametrize("data", [b"x" * 101, b"x\n" * 51])
-def test_a_message_is_read_up_to_the_limit_and_no_further(data: bytes, ignores_dots: bool) -> None:
-    assert len(sendmail.read_message(io.BytesIO(data[:100]), 100, ignores_dots)) == 100
-    stream = io.BytesIO(data * 100)
-    with pytest.raises(Trouble, match="more than 100 bytes") as caught:
-        sendmail.read_message(stream, 100, ignores_dots)
-    assert caught.value.code == sendmail.EX_DATAERR
-    assert stream.tell() <= 210
+@pytest.mark.parametrize(
+    ("data", "kept"),
+    [(b"x" * 300_000, 0), (b"x\n" * 150_000, 100_000), (b"a\r\n" * 90_000, 99_999)],
+)
+def test_a_message_is_read_a_little_beyond_the_limit_and_cut_at_a_line(
+    data: bytes, kept: int, ignores_dots: bool
+) -> None:
+    whole = take(pieces_of(io.BytesIO(data[:100_000]), ignores_dots=ignores_dots), 100_000)
+    assert whole == (data[:100_000], b"")
+    stream = io.BytesIO(data)
+    pieces = pieces_of(stream, ignores_dots=ignores_dots)
+    first, beyond = take(pieces, 100_000)
+    assert len(first) == kept
+    assert 100_000 < stream.tell() < 200_000
+    assert first + beyond + b"".join(pieces) == data
 
 
 @pytest.mark.parametrize(
@@ -250,14 +268,14 @@ def test_a_message_is_read_up_to_the_limit_and_no_further(data: bytes, ignores_d
 def test_the_body_starts_at_the_first_line_that_is_no_field(
     data: bytes, names: list[str], body: bytes
 ) -> None:
-    letter = sendmail.parse_letter(data)
+    letter = parse_letter(data)
     assert ([field.name for field in letter.header.fields], letter.body) == (names, body)
 
 
 def test_a_header_without_end_is_refused() -> None:
     with pytest.raises(Trouble) as caught:
-        sendmail.parse_letter(b"A: b\n" * 2000)
-    assert caught.value.code == sendmail.EX_DATAERR
+        parse_letter(b"A: b\n" * 2000)
+    assert caught.value.code == EX_DATAERR
 
 
 # --- To the service -----------------------------------------------------------------------------------
@@ -327,7 +345,7 @@ def test_without_readable_settings_the_usual_ports_are_tried_the_higher_first(
         raise ConnectionRefusedError("nobody")
 
     monkeypatch.setattr(socket, "create_connection", refuse)
-    assert world.run(BOB) == sendmail.EX_TEMPFAIL
+    assert world.run(BOB) == EX_TEMPFAIL
     assert tried == [587, 25]
 
 
@@ -339,8 +357,8 @@ def test_without_a_service_the_mail_is_kept_and_people_hear_what_to_do(
 ) -> None:
     world.set_ports(closed_port())
     message = f"To: {BOB}\nBcc: {ANN}\n\nFrom here on\n>From there\n".encode()
-    assert world.run("-t", message=message) == sendmail.EX_TEMPFAIL
-    assert world.run(EVE) == sendmail.EX_TEMPFAIL
+    assert world.run("-t", message=message) == EX_TEMPFAIL
+    assert world.run(EVE) == EX_TEMPFAIL
     told = capsys.readouterr().err
     assert "dexmesh mail on" in told
     assert str(world.dead_letter) in told
@@ -354,16 +372,16 @@ def test_without_a_service_the_mail_is_kept_and_people_hear_what_to_do(
 @pytest.mark.parametrize(
     ("answers", "code", "told"),
     [
-        ({"RCPT": "550 5.1.1 nobody"}, sendmail.EX_NOUSER, f"{BOB}: 550 5.1.1 nobody"),
-        ({"RCPT": "451 later"}, sendmail.EX_TEMPFAIL, "451 later"),
-        ({"MAIL": "550 not you"}, sendmail.EX_NOPERM, "550 not you"),
-        ({"MAIL": "452 4.3.1 full"}, sendmail.EX_TEMPFAIL, "452 4.3.1 full"),
-        ({"DATA": "554 no"}, sendmail.EX_DATAERR, "554 no"),
-        ({"<message>": "552 5.3.4 too big"}, sendmail.EX_DATAERR, "552 5.3.4 too big"),
-        ({"<message>": "451 4.3.0 disk"}, sendmail.EX_TEMPFAIL, "451 4.3.0 disk"),
-        ({"DATA": "close"}, sendmail.EX_TEMPFAIL, "ended the conversation"),
-        ({"": "421 busy"}, sendmail.EX_TEMPFAIL, "busy"),
-        ({"MAIL": "550 \x1b[2J\x07"}, sendmail.EX_NOPERM, "550  [2J "),
+        ({"RCPT": "550 5.1.1 nobody"}, EX_NOUSER, f"{BOB}: 550 5.1.1 nobody"),
+        ({"RCPT": "451 later"}, EX_TEMPFAIL, "451 later"),
+        ({"MAIL": "550 not you"}, EX_NOPERM, "550 not you"),
+        ({"MAIL": "452 4.3.1 full"}, EX_TEMPFAIL, "452 4.3.1 full"),
+        ({"DATA": "554 no"}, EX_DATAERR, "554 no"),
+        ({"<message>": "552 5.3.4 too big"}, EX_DATAERR, "552 5.3.4 too big"),
+        ({"<message>": "451 4.3.0 disk"}, EX_TEMPFAIL, "451 4.3.0 disk"),
+        ({"DATA": "close"}, EX_TEMPFAIL, "ended the conversation"),
+        ({"": "421 busy"}, EX_TEMPFAIL, "busy"),
+        ({"MAIL": "550 \x1b[2J\x07"}, EX_NOPERM, "550  [2J "),
     ],
 )
 def test_every_refusal_has_its_exit_code_and_the_mail_is_kept(
@@ -384,10 +402,23 @@ def test_one_refused_recipient_does_not_keep_the_mail_from_the_others(
     world: World, server: FakeServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.answers[ANN] = "550 5.1.1 nobody"
-    assert world.run(BOB, ANN, EVE) == sendmail.EX_NOUSER
+    assert world.run(BOB, ANN, EVE) == EX_NOUSER
     assert len(server.mails) == 1
     assert "2 of 3 recipients will get it" in capsys.readouterr().err
-    assert len(world.kept()) == 1
+    (kept,) = world.kept()
+    assert kept["X-Envelope-To"] == ANN
+
+
+def test_of_several_mails_those_who_got_theirs_are_not_named_in_what_is_kept(
+    world: World, server: FakeServer, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people = [f"u{number}@[IPv6:fc00::1]" for number in range(250)]
+    server.answers["u7@"] = "550 5.1.1 nobody"
+    server.answers["u142@"] = "close"
+    assert world.run(*people) == EX_TEMPFAIL
+    assert "99 of 250 recipients will get it" in capsys.readouterr().err
+    (kept,) = world.kept()
+    assert "".join(kept["X-Envelope-To"].split()).split(",") == [people[7], *people[100:]]
 
 
 def test_a_mail_that_was_taken_is_sent_however_the_server_parts(
@@ -403,17 +434,46 @@ def test_a_mail_that_was_taken_is_sent_however_the_server_parts(
 def test_without_good_recipients_the_mail_is_kept(
     world: World, server: FakeServer, arguments: tuple[str, ...]
 ) -> None:
-    assert world.run(*arguments) == sendmail.EX_DATAERR
+    assert world.run(*arguments) == EX_DATAERR
     assert not server.lines
     assert len(world.kept()) == 1
 
 
-def test_a_mail_over_the_limit_of_the_settings_is_not_begun(
-    world: World, server: FakeServer
+@pytest.mark.parametrize("ignores_dots", [True, False])
+@pytest.mark.parametrize(
+    "body",
+    [b"x" * 1001, b"x\n" * 501, b"From here on\r\n" * 20_000, b"x" * 3_000_000 + b"\nFrom y\n"],
+)
+def test_a_mail_over_the_limit_of_the_settings_is_not_begun_and_is_kept_whole(
+    world: World,
+    server: FakeServer,
+    capsys: pytest.CaptureFixture[str],
+    body: bytes,
+    ignores_dots: bool,
 ) -> None:
     world.set_ports(server.port, max_message_bytes=1000)
-    assert world.run(BOB, message=b"x" * 1001) == sendmail.EX_DATAERR
+    message = b"Subject: long\n\n" + body
+    options = ["-i"] * ignores_dots
+    assert world.run(*options, BOB, message=message + b"\n.\n") == EX_DATAERR
+    told = capsys.readouterr().err
+    assert "more than 1000 bytes" in told
+    assert "is kept in" in told
     assert not server.lines
+    (kept,) = world.kept()
+    assert (kept["X-Envelope-To"], kept["Subject"]) == (BOB, "long")
+    wanted = body.replace(b"\r\n", b"\n").replace(b"From ", b">From ") + b"\n"
+    wanted += b".\n" * ignores_dots
+    assert kept.get_payload(decode=True) == wanted
+
+
+def test_a_mail_with_too_many_fields_is_kept_as_it_was(world: World, server: FakeServer) -> None:
+    message = b"A: b\n" * 2000 + b"\nhi\n"
+    assert world.run(BOB, message=message) == EX_DATAERR
+    assert not server.lines
+    (kept,) = world.kept()
+    assert kept["X-Envelope-To"] == BOB
+    assert len(kept.get_all("A", [])) == 2000
+    assert kept.get_payload() == "hi\n"
 
 
 @pytest.mark.parametrize("kind", ["link", "pipe", "folder"])
@@ -429,7 +489,7 @@ def test_nothing_but_a_file_is_written_to_and_a_loss_is_said_aloud(
         os.mkfifo(world.dead_letter)
     else:
         world.dead_letter.mkdir()
-    assert world.run(BOB) == sendmail.EX_TEMPFAIL
+    assert world.run(BOB) == EX_TEMPFAIL
     assert "LOST" in capsys.readouterr().err
     assert aim.read_text() == "kept"
 
@@ -439,13 +499,13 @@ def test_nothing_but_a_file_is_written_to_and_a_loss_is_said_aloud(
 
 def test_the_queue_is_shown_as_mailq_does() -> None:
     rows = [ROW | {"reason": "no route\nyet"}, ROW | {"to": ANN}, ROW | {"id": 8, "from": ""}]
-    lines = sendmail.queue_lines(rows)
+    lines = queue_lines(rows)
     assert lines[1].startswith("7               2048 ")
     assert lines[1].endswith("me@[IPv6:fc00::9]")
     assert [line.strip() for line in lines[2:5]] == ["(no route?yet)", BOB, ANN]
     assert lines[6].endswith(" <>")
     assert lines[-1] == "-- 4 Kbytes in 2 Requests."
-    assert sendmail.queue_lines([]) == ["Mail queue is empty"]
+    assert queue_lines([]) == ["Mail queue is empty"]
 
 
 @pytest.mark.parametrize("name", ["sendmail", "mailq"])
@@ -453,7 +513,7 @@ def test_mailq_without_a_service_says_what_to_do(
     world: World, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setattr(sys, "argv", [f"/usr/bin/{name}"])
-    assert world.run(*["-bp"] * (name == "sendmail")) == sendmail.EX_UNAVAILABLE
+    assert world.run(*["-bp"] * (name == "sendmail")) == EX_UNAVAILABLE
     assert "dexmesh up" in capsys.readouterr().err
 
 
@@ -482,4 +542,4 @@ def test_smtp_on_standard_input_reaches_the_service(
 
 def test_smtp_on_standard_input_without_a_service_fails_for_now(world: World) -> None:
     world.set_ports(closed_port())
-    assert world.run("-bs") == sendmail.EX_TEMPFAIL
+    assert world.run("-bs") == EX_TEMPFAIL
