@@ -1,8 +1,8 @@
 """`dexmesh mail queue | retry | cancel`: mail that waits for other nodes.
 
 Place     cli/mail.py -> here -> control socket (mail.queue, retry, cancel)
-Spec      docs/apps/mail.md §4 Queue
-Keeps     says in words why something waits and when it is tried next
+Spec      docs/apps/mail.md §4 Queue; shared issue "Reply-ability"
+Keeps     says in words why something waits, when it is tried next, and whether an answer would get here
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 
 from dexmesh.cli.mail import app
-from dexmesh.cli.mail_words import HomeOption, UserOption, ago, service_of
+from dexmesh.cli.mail_words import HomeOption, UserOption, ago, plain_reason, service_of
 from dexmesh.cli.output import example, note, print_json, print_table, reports_errors, say
 from dexmesh.cli.places import JsonOption
 
@@ -33,7 +33,7 @@ def queue(
 ) -> None:
     """Show what waits: to whom, since when, why, and when it is tried next."""
     with service_of(home, user) as service:
-        told = service.call("mail.queue", limit=limit, everybody=everybody)
+        told = service.call("mail.queue", limit=limit, everybody=everybody, look=True)
     if as_json:
         print_json(told)
         return
@@ -45,21 +45,45 @@ def queue(
     print_table(columns, [_row(one) for one in rows])
     if len(rows) == limit:
         note("there may be more: --limit shows them")
+    for node in told["reach"]:
+        _say_reach(node)
 
 
 def _row(one: dict[str, Any]) -> list[str]:
-    waits = one["state"] == "waiting"
-    why = one["reason"] or ("not tried yet" if waits else one["state"])
-    following = ago(one["next_unix"]) if waits else "-"
-    is_due = following.endswith("ago")
     return [
         str(one["id"]),
         one["petname"] or one["to"],
         ago(one["since_unix"]),
         str(one["tries"]),
-        why,
-        "now" if is_due else following,
+        _why(one),
+        _next_try(one),
     ]
+
+
+def _why(one: dict[str, Any]) -> str:
+    if one["reason"]:
+        return plain_reason(one["reason"])
+    if one["state"] != "waiting":
+        return str(one["state"])
+    return "no answer yet" if one["is_tried"] else "not tried yet"
+
+
+def _next_try(one: dict[str, Any]) -> str:
+    if one["state"] != "waiting":
+        return "-"
+    if one["is_tried"]:
+        return "trying now"
+    following = ago(one["next_unix"])
+    return "now" if following.endswith("ago") else following
+
+
+def _say_reach(node: dict[str, Any]) -> None:
+    """What was found at a node that mail waits for."""
+    if node["sentences"]:
+        looked = f"{node['name']}, looked at {ago(node['unix_time'])}:"
+        note("\n  ".join([looked, *node["sentences"]]))
+    elif node["is_being_checked"]:
+        note(f"{node['name']} is being looked at: `dexmesh mail queue` soon says what was found")
 
 
 @app.command(epilog=example("dexmesh mail retry all"))

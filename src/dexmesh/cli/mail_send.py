@@ -26,6 +26,7 @@ from dexmesh.cli.mail_words import (
     UserOption,
     ago,
     fetch,
+    plain_reason,
     service_of,
 )
 from dexmesh.cli.output import Exit, example, misused, note, print_json, reports_errors, say
@@ -332,15 +333,28 @@ def _report(told: dict[str, Any], as_json: bool) -> None:
 
 def _say_fate(one: dict[str, Any], number: int | None) -> None:
     name = one["petname"] or one["mailbox"]
+    reason = plain_reason(one["reason"])
     if one["state"] == "delivered":
         say(f"delivered to {name}")
     elif one["state"] == "failed":
-        say(f"not delivered to {name}: {one['reason'] or 'the report in INBOX says why'}")
+        say(f"not delivered to {name}: {reason or 'the report in INBOX says why'}")
     else:
-        reason = one["reason"] or "not tried yet"
-        say(f"waiting for {name}: {reason}")
+        say(f"waiting for {name}: {reason or 'not tried yet'}")
         following = ago(one["next_unix"]) if one.get("next_unix") else ""
         if following and not following.endswith("ago"):
             note(
                 f"  tried again {following}, and as soon as that node shows itself (`mail queue`: {number})"
             )
+    for sentence in _reach(one):
+        note(f"  {sentence}")
+
+
+def _reach(one: dict[str, Any]) -> list[str]:
+    """What is known of the way there and back: all of it while mail waits, else what stops an answer."""
+    report = one["reach"]
+    if report is None or one["state"] == "failed":
+        return []
+    there, *back = report["sentences"]
+    if one["state"] == "delivered":
+        return back if report["is_one_way"] else []
+    return [there, *back]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import re
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -30,6 +31,10 @@ FolderOption = Annotated[
 NumberArgument = Annotated[
     str, typer.Argument(metavar="N", help="A number of `list`, like 17 or Requests/3; or latest.")
 ]
+
+_OWN_STATUS = re.compile(
+    r"\A[245]\.\d{1,3}\.\d{1,3} "
+)  # what a server said begins with its reply code
 
 NUMBERS = (
     "N is the number `list` shows: IMAP's UID. It stays with its message for ever, the newest message has "
@@ -93,6 +98,11 @@ def duration(seconds: float) -> str:
         if seconds >= 1.5 * size:
             return f"{seconds / size:.0f} {unit}"
     return f"{seconds:.0f} s"
+
+
+def plain_reason(reason: str) -> str:
+    """Why mail waits, in words: without the status code that stands before a finding of our own."""
+    return _OWN_STATUS.sub("", reason)
 
 
 def size_in_words(count: int) -> str:

@@ -19,7 +19,8 @@ from dexmesh.apps.base.home import HOME_VARIABLE
 from dexmesh.apps.base.mailbox import Mailbox, parse_mailbox
 from dexmesh.apps.contacts.contact import Contact
 from dexmesh.apps.contacts.invitation import HEADER, Invitation, encode_invitation
-from dexmesh.apps.mail.proto.attempts import judge
+from dexmesh.apps.mail.proto.attempts import judge, unreachable
+from dexmesh.apps.mail.proto.reach import Ours, Port, ReachReport
 from dexmesh.apps.mail.store import Folder
 from dexmesh.cli.main import app
 from dexmesh.cli.output import Exit
@@ -382,6 +383,87 @@ def test_the_queue_says_why_and_mail_can_be_tried_or_taken_out(world: DeskWorld)
     assert "nothing waits" in mail("cancel", "all").stderr
 
 
+def test_the_first_try_is_told_while_it_goes_on(world: DeskWorld) -> None:
+    eve(world)
+    mail("send", "eve", "x", "-m", "y", "--wait", "0")
+    assert mail("queue").stdout.rstrip("\n").split("\t")[4:] == ["not tried yet", "now"]
+    world.called.add(EVE)
+    assert mail("queue").stdout.rstrip("\n").split("\t")[4:] == ["no answer yet", "trying now"]
+    assert as_json("queue")["waiting"][0]["is_tried"] is True
+
+
+def test_a_finding_of_our_own_is_told_without_its_status_code(world: DeskWorld) -> None:
+    eve(world)
+    mail("send", "eve", "x", "-m", "y", "--wait", "0")
+    world.fail_delivery(unreachable("no mail server answers there"))
+    assert mail("queue").stdout.split("\t")[4] == "no mail server answers there"
+    world.fail_delivery(judge(451, "4.7.1 come back later"), retry=True)
+    assert mail("queue").stdout.split("\t")[4] == "451 4.7.1 come back later"
+
+
+def test_the_queue_says_what_is_known_of_the_way_there_and_back(world: DeskWorld) -> None:
+    eve(world)
+    mail("send", "eve", "x", "-m", "y", "--wait", "0")
+    world.desk.reach.reports.clear()
+    deadline = time.monotonic() + 20
+    while not as_json("queue")["reach"][0]["sentences"] and time.monotonic() < deadline:
+        time.sleep(0.05)
+    (node,) = as_json("queue")["reach"]
+    assert (node["name"], node["theirs"], node["ours"]) == ("eve", "unreachable", "deaf")
+    said = mail("queue").stderr
+    assert "eve, looked at" in said
+    assert "This node knows no way to eve's node now." in said
+    assert "Nobody listens on our port 25, so eve cannot answer" in said
+
+
+def test_the_queue_of_doctor_calls_nobody(world: DeskWorld) -> None:
+    eve(world)
+    mail("send", "eve", "x", "-m", "y", "--wait", "0")
+    world.desk.reach.reports.clear()
+    with world.client() as client:
+        (node,) = client.call("mail.queue")["reach"]
+    assert node["sentences"] == []
+    assert world.desk.reach.reports == {}
+
+
+def test_sending_says_at_once_what_is_known_of_the_way_there_and_back(world: DeskWorld) -> None:
+    eve(world)
+    result = mail("send", "eve", "x", "-m", "y", "--wait", "1.5")
+    assert "waiting for eve" in result.stdout
+    assert "This node knows no way to eve's node now." in result.stderr
+    assert "so eve cannot answer" in result.stderr
+    (fate,) = as_json("send", "eve", "x", "-m", "y", "--wait", "0")["recipients"]
+    assert fate["reach"]["theirs"] == "unreachable"
+
+
+@pytest.mark.parametrize(
+    ("ours", "is_told"), [(Ours.BLOCKED, True), (Ours.UNPROVEN, False), (Ours.HEARD, False)]
+)
+def test_a_mail_that_got_there_says_only_that_no_answer_can_come_back(
+    world: DeskWorld, ours: Ours, is_told: bool
+) -> None:
+    eve(world)
+    report = ReachReport(EVE, Port.ANSWERS, ours, called_back=Port.SILENT, unix_time=time.time())
+    world.desk.reach.reports[EVE] = report
+    with world.delivering(judge(250, "2.0.0 thanks")):
+        result = mail("send", "eve", "x", "-m", "y", "--wait", "20")
+    assert result.stdout == "delivered to eve\n"
+    assert ("eve cannot answer: its call to our port 25" in result.stderr) is is_told
+    assert "mail gets there" not in result.stderr
+
+
+def test_a_long_queue_does_not_make_a_mail_that_waits_a_delivered_one(world: DeskWorld) -> None:
+    eve(world)
+    crowd = [f"eve{number}@{EVE_LITERAL}" for number in range(100)]
+    with world.client() as client:
+        for _ in range(11):
+            client.call("mail.send", to=crowd, subject="x", text="y")
+    assert "waiting for eve" in mail("send", "eve", "x", "-m", "y", "--wait", "0").stdout
+    assert "12 mails for 1 node" in mail("retry", "all").stdout
+    assert "1101 recipients will not get it" in mail("cancel", "all").stdout
+    assert as_json("queue")["waiting"] == []
+
+
 def test_others_mail_is_not_seen_unless_asked_for_all(world: DeskWorld) -> None:
     eve(world)
     mail("send", "eve", "x", "-m", "y", "--wait", "0")
@@ -394,17 +476,8 @@ def test_others_mail_is_not_seen_unless_asked_for_all(world: DeskWorld) -> None:
 
 def test_a_mail_that_is_refused_at_once_ends_with_a_failure(world: DeskWorld) -> None:
     eve(world)
-
-    def refuse() -> None:
-        deadline = time.monotonic() + 20
-        while not world.do(world.desk.queue.list()) and time.monotonic() < deadline:
-            time.sleep(0.05)
-        world.fail_delivery(judge(550, "5.1.1 nobody here"))
-
-    thread = threading.Thread(target=refuse)
-    thread.start()
-    result = mail("send", "eve", "x", "-m", "y", "--wait", "20", code=Exit.FAILED)
-    thread.join()
+    with world.delivering(judge(550, "5.1.1 nobody here")):
+        result = mail("send", "eve", "x", "-m", "y", "--wait", "20", code=Exit.FAILED)
     assert "not delivered to eve" in result.stdout
     assert "nobody here" in result.stdout
 

@@ -24,10 +24,12 @@ from dexmesh.apps.contacts.book import AddressBook
 from dexmesh.apps.mail.imap.boxes import Boxes
 from dexmesh.apps.mail.passwords import PasswordBook
 from dexmesh.apps.mail.queue import MailQueue, QueueId
+from dexmesh.apps.mail.reach import ReachChecker
 from dexmesh.apps.mail.spool import Spool
 from dexmesh.apps.mail.store import MailStore
 from dexmesh.errors import AppError, DexmeshError
 from dexmesh.values import dataclass
+from dexmesh.wire.address import Address
 
 MAX_WORD_CHARS = 2000  # ours: of one argument that is no text
 
@@ -64,6 +66,9 @@ class Desk:
     passwords: PasswordBook
     submission: Submit
     executor: Executor
+    reach: ReachChecker
+    is_calling: Callable[[Address], bool]
+    """Whether delivery is calling that node now."""
 
     async def in_thread(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call this where it may wait for the disk."""

@@ -99,6 +99,10 @@ class Delivery:
         """What happened since the start."""
         return {**self._counts, "signs": self._signs_seen, "reports": self._reports.told}
 
+    def is_calling(self, address: Address) -> bool:
+        """Whether that node is being called."""
+        return address in self._calls.active
+
     def heard(self, address: Address) -> None:
         """That node just gave a sign of life: what waits for it goes first."""
         self._signs_seen += 1

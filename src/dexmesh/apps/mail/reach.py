@@ -18,6 +18,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dexmesh.apps.base.me import Me
 from dexmesh.apps.mail.callback import SMTP_PORT, Call, CallFailedError, call, callback_probe
 from dexmesh.apps.mail.proto.reach import (
+    AGAIN_S,
     CALLBACK_KEYWORD,
     Ours,
     Port,
@@ -33,7 +34,6 @@ GREETING_S = 20.0  # ours: a person waits for this; a queue does not
 REPLY_S = 20.0  # ours: the other node calls us meanwhile
 HEARD_S = 7 * 86_400.0  # ours: how old a call of the other node may be and still prove something
 WAITED_S = 300.0  # the issue: long before an hour
-AGAIN_S = 1800.0  # ours: for mail that still waits
 STEP_S = 30.0
 MAX_REPORTS = 1000
 MAX_HEARD = 4096
@@ -86,12 +86,20 @@ class ReachChecker:
 
     async def check(self, address: Address) -> ReachReport:
         """Try both ways, at most some 40 s; who asks at the same time gets the same report."""
+        return await asyncio.shield(self.begin(address))
+
+    def begin(self, address: Address) -> asyncio.Task[ReachReport]:
+        """The check that runs, or a new one; it goes on whether or not somebody waits for it."""
         task = self._running.get(address)
         if task is None:
             task = asyncio.create_task(self._check(address))
             self._running[address] = task
             task.add_done_callback(lambda _: self._running.pop(address, None))
-        return await asyncio.shield(task)
+        return task
+
+    def is_checking(self, address: Address) -> bool:
+        """Whether this node is being looked at."""
+        return address in self._running
 
     async def close(self) -> None:
         """End what runs."""

@@ -53,9 +53,14 @@ def node_in(text: str, book: Book) -> Address:
     return address
 
 
+def name_of(address: Address, book: Book) -> str:
+    """What a node is called when people are told about it."""
+    return book.petname_of(address) or format_address(address)
+
+
 def describe(report: ReachReport, book: Book) -> dict[str, Any]:
     """A report for programs; `sentences` is what a person is shown."""
-    name = book.petname_of(report.address) or format_address(report.address)
+    name = name_of(report.address, book)
     return {
         "address": format_address(report.address),
         "name": name,
@@ -64,6 +69,7 @@ def describe(report: ReachReport, book: Book) -> dict[str, Any]:
         "program": report.program,
         "is_good": report.is_good,
         "is_wrong": report.is_wrong,
+        "is_one_way": report.is_one_way,
         "sentences": list(say(report, name)),
         "unix_time": round(report.unix_time),
     }

@@ -36,12 +36,14 @@ from dexmesh.apps.mail.imap.boxes import INBOX, SENT, Box
 from dexmesh.apps.mail.imap.folder import Folder
 from dexmesh.apps.mail.proto.letters import Letter, compose
 from dexmesh.apps.mail.proto.parts import MAX_HEADER_BYTES, field_values, parse_message
+from dexmesh.apps.mail.proto.reach import ReachReport, is_outdated
 from dexmesh.apps.mail.proto.refusals import Refusal
 from dexmesh.apps.mail.queue import QueueId, State, Waiting
+from dexmesh.apps.mail.reach_calls import describe
 from dexmesh.apps.mail.reading_calls import newest_first, open_box, summary_of
 from dexmesh.apps.mail.spool import SpoolFile
 from dexmesh.errors import AppError, MailError
-from dexmesh.wire.address import format_address
+from dexmesh.wire.address import Address, format_address
 
 MAX_TEXT_CHARS = 500_000  # ours: of a text that comes without a message around it
 MAX_RECIPIENTS = 100
@@ -50,6 +52,7 @@ MAX_UPLOADS = 8  # ours: at once
 UPLOAD_S = 600.0  # ours: an upload that nobody continues
 LONGEST_WAIT_S = 60.0  # ours: for the first attempt
 POLL_S = 0.1  # ours
+LOOK_AFTER_S = 1.0  # ours: a first attempt that takes longer is worth a look at both ways
 _REPORTS_LOOKED_AT = 5  # ours: newest mails, when a mail left the queue
 
 
@@ -243,7 +246,11 @@ class Sending:
         wait_s = number_of(arguments, "wait_s", 0, 0, LONGEST_WAIT_S)
         number = await self._desk.submission.submit(user, message, people)
         copy_trouble = await self._keep_copy(user, message)
-        fates = await self._watch(user, number, people, wait_s)
+        now = asyncio.get_running_loop().time()
+        fates = await self._watch(user, number, people, now + min(wait_s, LOOK_AFTER_S))
+        looks = self._begin_looks(people, fates)
+        fates = await self._watch(user, number, people, now + wait_s)
+        await self._add_reach(people, fates, looks, now + wait_s)
         return {
             "queue_id": number,
             "recipients": fates,
@@ -266,10 +273,9 @@ class Sending:
         return None
 
     async def _watch(
-        self, user: str, number: QueueId | None, people: Sequence[Mailbox], wait_s: float
+        self, user: str, number: QueueId | None, people: Sequence[Mailbox], until: float
     ) -> list[dict[str, Any]]:
         """What is known of each recipient after the first attempts, or when the wait is over."""
-        until = asyncio.get_running_loop().time() + wait_s
         while True:
             rows = await self._rows(user, number)
             is_open = any(row.state == State.WAITING and row.tries == 0 for row in rows)
@@ -282,7 +288,7 @@ class Sending:
     async def _rows(self, user: str, number: QueueId | None) -> Sequence[Waiting]:
         if number is None:
             return ()
-        return [row for row in await self._desk.queue.list(user) if row.id == number]
+        return await self._desk.queue.list(user, number=number)
 
     def _fate(self, one: Mailbox, rows: Sequence[Waiting], has_report: bool) -> dict[str, Any]:
         told = self._describe(one)
@@ -308,6 +314,39 @@ class Sending:
             "next_unix": row.next_unix,
             "tries": row.tries,
         }
+
+    def _begin_looks(
+        self, people: Sequence[Mailbox], fates: Sequence[dict[str, Any]]
+    ) -> set[asyncio.Task[ReachReport]]:
+        """Find out whether mail gets there and answers come back, where that is not known."""
+        looks = set()
+        for one, fate in zip(people, fates, strict=True):
+            address = parse_domain(one.domain)
+            if address and not fate["is_here"] and self._report(address, fate) is None:
+                looks.add(self._desk.reach.begin(address))
+        return looks
+
+    async def _add_reach(
+        self,
+        people: Sequence[Mailbox],
+        fates: Sequence[dict[str, Any]],
+        looks: set[asyncio.Task[ReachReport]],
+        until: float,
+    ) -> None:
+        """Add what was found of each node, as far as that is known in time."""
+        left_s = until - asyncio.get_running_loop().time()
+        if looks and left_s > 0:
+            await asyncio.wait(looks, timeout=left_s)
+        for one, fate in zip(people, fates, strict=True):
+            address = parse_domain(one.domain)
+            report = self._report(address, fate) if address else None
+            fate["reach"] = describe(report, self._desk.book) if report else None
+
+    def _report(self, address: Address, fate: dict[str, Any]) -> ReachReport | None:
+        """What is known of a node, unless it is old, or the fate of this mail says otherwise."""
+        report = self._desk.reach.reports.get(address)
+        is_there = fate["state"] == "delivered"
+        return None if is_outdated(report, time.time(), is_delivered=is_there) else report
 
     async def _has_report(self, user: str, number: QueueId) -> bool:
         """Whether INBOX just got the report that this mail failed."""

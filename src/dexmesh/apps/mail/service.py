@@ -172,6 +172,8 @@ class MailService:
             self.passwords,
             self.submission,
             self._executor,
+            self.reach,
+            self.delivery.is_calling,
         )
 
     async def _close_threads(self) -> None:

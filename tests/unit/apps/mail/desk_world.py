@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import threading
+import time
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -19,7 +22,9 @@ from dexmesh.apps.mail.control_calls import Desk
 from dexmesh.apps.mail.imap.boxes import Boxes
 from dexmesh.apps.mail.passwords import Logins, PasswordBook
 from dexmesh.apps.mail.proto.attempts import Outcome
+from dexmesh.apps.mail.proto.reach import Ours, Port, ReachReport
 from dexmesh.apps.mail.queue import MailQueue
+from dexmesh.apps.mail.reach import ReachChecker
 from dexmesh.apps.mail.spool import Spool
 from dexmesh.apps.mail.store import Folder, MailStore, ReceivedMail
 from dexmesh.apps.mail.submission import Submission
@@ -35,6 +40,18 @@ MAX_MESSAGE_BYTES = 2_000_000
 def our_key() -> PublicKey:
     """The key of this node."""
     return decode_key(PUBLIC) if isinstance(PUBLIC, str) else PUBLIC
+
+
+class StillChecker(ReachChecker):
+    """Finds the same everywhere, without any call: no way there, and nobody on our port 25."""
+
+    def __init__(self, me: Me) -> None:
+        super().__init__(me, source=None)
+
+    async def _check(self, address: Address) -> ReachReport:
+        report = ReachReport(address, Port.UNREACHABLE, Ours.DEAF, unix_time=time.time())
+        self.reports[address] = report
+        return report
 
 
 class DeskWorld:
@@ -58,6 +75,8 @@ class DeskWorld:
         self._thread.start()
         self._executor = ThreadPoolExecutor(4)
         self._count = 0
+        self.called: set[Address] = set()
+        """The nodes that delivery would be calling."""
         self.server, self.desk = self.do(self._start(mail))
 
     def do(self, work: Any) -> Any:
@@ -86,6 +105,8 @@ class DeskWorld:
             passwords,
             submission,
             self._executor,
+            StillChecker(self.me),
+            self.called.__contains__,
         )
         server = ControlServer(Users(mail, os.geteuid()))
         control_calls.register(server, desk)
@@ -106,6 +127,7 @@ class DeskWorld:
 
     async def _close(self) -> None:
         await self.server.close()
+        await self.desk.reach.close()
         await self.desk.queue.close()
         await self.desk.store.close()
 
@@ -141,12 +163,31 @@ class DeskWorld:
         )
         self.do(self.desk.store.deliver(mail))
 
-    def fail_delivery(self, outcome: Outcome) -> None:
-        """The first attempt at the oldest mail ends like that."""
-        self.do(self._fail(outcome))
+    def fail_delivery(self, outcome: Outcome, *, retry: bool = False) -> None:
+        """An attempt at the oldest mail ends like that: the first, or, with `retry`, one more."""
+        self.do(self._fail(outcome, retry))
 
-    async def _fail(self, outcome: Outcome) -> None:
+    @contextlib.contextmanager
+    def delivering(self, outcome: Outcome) -> Iterator[None]:
+        """The first attempt at the mail that is sent meanwhile ends like that."""
+
+        def deliver() -> None:
+            deadline = time.monotonic() + 20
+            while not self.do(self.desk.queue.list()) and time.monotonic() < deadline:
+                time.sleep(0.05)
+            self.fail_delivery(outcome)
+
+        thread = threading.Thread(target=deliver)
+        thread.start()
+        try:
+            yield
+        finally:
+            thread.join()
+
+    async def _fail(self, outcome: Outcome, retry: bool) -> None:
         rows = await self.desk.queue.list()
+        if retry:
+            await self.desk.queue.retry(rows[0].id)
         (work,) = await self.desk.queue.work_for(rows[0].address, 1)
         ended = [(one, outcome, False) for one in work.recipients]
         await self.desk.queue.record_outcomes(work, rows[0].address, ended)

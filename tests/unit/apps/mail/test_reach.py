@@ -13,7 +13,7 @@ from dexmesh.apps.base.me import Me
 from dexmesh.apps.mail import callback as callback_module
 from dexmesh.apps.mail import reach as reach_module
 from dexmesh.apps.mail.callback import REFUSED_BACK, Callbacks, callback_probe
-from dexmesh.apps.mail.proto.reach import CALLBACK_KEYWORD, Ours, Port
+from dexmesh.apps.mail.proto.reach import AGAIN_S, CALLBACK_KEYWORD, Ours, Port
 from dexmesh.apps.mail.reach import ReachChecker
 from dexmesh.apps.mail.reach_calls import describe, node_in
 from dexmesh.errors import AppError
@@ -235,7 +235,7 @@ def test_mail_that_waits_has_its_node_looked_at_and_not_again_at_once(
             await asyncio.sleep(0.01)
         assert list(one.reports) == [HERE]
         first = one.reports[HERE]
-        now += reach_module.AGAIN_S
+        now += AGAIN_S
         while one.reports[HERE] is first:  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         task.cancel()

@@ -7,6 +7,7 @@ import itertools
 import pytest
 
 from dexmesh.apps.mail.proto.reach import (
+    AGAIN_S,
     CALLBACK_KEYWORD,
     MAX_A_MINUTE,
     MAX_AT_ONCE,
@@ -17,6 +18,7 @@ from dexmesh.apps.mail.proto.reach import (
     Port,
     ReachReport,
     format_callback,
+    is_outdated,
     judge_greeting,
     parse_callback,
     program_of,
@@ -125,3 +127,21 @@ def test_what_is_remembered_about_callers_is_bounded() -> None:
         if limiter.admit(node(number), now):
             limiter.release()
     assert len(limiter._last) <= SAME_ADDRESS_S * MAX_A_MINUTE / 60 + 1 <= MAX_REMEMBERED
+
+
+@pytest.mark.parametrize(
+    ("theirs", "age_s", "is_delivered", "is_old"),
+    [
+        (None, 0, False, True),  # nobody looked
+        (Port.SILENT, AGAIN_S - 1, False, False),
+        (Port.SILENT, AGAIN_S, False, True),
+        (Port.SILENT, -10, False, True),  # the clock was set back
+        (Port.SILENT, 0, True, True),  # a mail just got there
+        (Port.ANSWERS, AGAIN_S, True, False),
+    ],
+)
+def test_a_report_is_told_while_nothing_speaks_against_it(
+    theirs: Port | None, age_s: float, is_delivered: bool, is_old: bool
+) -> None:
+    report = ReachReport(BOB, theirs, Ours.UNPROVEN, unix_time=1e9) if theirs else None
+    assert is_outdated(report, 1e9 + age_s, is_delivered=is_delivered) is is_old

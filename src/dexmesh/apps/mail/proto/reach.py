@@ -21,6 +21,7 @@ SAME_ADDRESS_S = 20.0  # ours: between two calls back to one node
 MAX_AT_ONCE = 8  # ours
 MAX_A_MINUTE = 60  # ours
 MAX_REMEMBERED = 1024  # ours: more nodes in SAME_ADDRESS_S are told to come back
+AGAIN_S = 1800.0  # ours: how old a report may be that is told to somebody who waits
 
 _RESULT = "callback="
 
@@ -69,10 +70,23 @@ class ReachReport:
         return self.theirs is Port.ANSWERS and self.ours in (Ours.PROVEN, Ours.HEARD)
 
     @property
+    def is_one_way(self) -> bool:
+        """Whether it is known that no answer gets here."""
+        return self.ours in (Ours.BLOCKED, Ours.DEAF)
+
+    @property
     def is_wrong(self) -> bool:
         """Whether something is known not to work."""
-        is_far = self.theirs not in (Port.ANSWERS, Port.TURNS_AWAY)
-        return is_far or self.ours in (Ours.BLOCKED, Ours.DEAF)
+        return self.theirs not in (Port.ANSWERS, Port.TURNS_AWAY) or self.is_one_way
+
+
+def is_outdated(report: ReachReport | None, unix_time: float, *, is_delivered: bool) -> bool:
+    """Whether to look once more: nobody did yet, long ago, or a mail that got there says otherwise."""
+    if report is None:
+        return True
+    if is_delivered:
+        return report.theirs is not Port.ANSWERS
+    return not 0 <= unix_time - report.unix_time < AGAIN_S
 
 
 def say(report: ReachReport, name: str) -> tuple[str, ...]:

@@ -171,11 +171,17 @@ class MailQueue:
             hint = "`dexmesh mail queue` shows what waits, `dexmesh mail cancel` takes mails out"
             raise MailError(452, "4.3.1", "the mail queue is full", hint=hint)
 
-    async def list(self, user: str | None = None, limit: int = 1000) -> Sequence[Waiting]:
-        """What waits, oldest first; of one user, or of all."""
+    async def list(
+        self, user: str | None = None, limit: int = 1000, number: QueueId | None = None
+    ) -> Sequence[Waiting]:
+        """What waits, oldest first; of one user, or of all; of one mail, or of all."""
         return await self._read(
-            lambda one: tables.waiting(one, user, limit, self._q(), self._unix_time())
+            lambda one: tables.waiting(one, user, number, limit, self._q(), self._unix_time())
         )
+
+    async def numbers(self, user: str | None = None) -> Sequence[QueueId]:
+        """Every mail there is, oldest first; of one user, or of all."""
+        return await self._read(lambda one: tables.numbers(one, user))
 
     async def retry(self, number: QueueId, user: str | None = None) -> Sequence[Address]:
         """Try a mail now; the nodes that are called for it (none: there is no such mail)."""

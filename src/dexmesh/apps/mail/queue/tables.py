@@ -237,18 +237,32 @@ def _belongs(connection: sqlite3.Connection, message: QueueId, user: str | None)
     return row is not None and user in (None, row[0])
 
 
+def numbers(connection: sqlite3.Connection, user: str | None) -> list[QueueId]:
+    """Every mail, oldest first; of one user, or of all."""
+    rows = connection.execute(
+        "SELECT id FROM messages WHERE ? IS NULL OR user = ? ORDER BY id", (user, user)
+    )
+    return [QueueId(number) for (number,) in rows]
+
+
 def waiting(
-    connection: sqlite3.Connection, user: str | None, limit: int, q: float, unix_time: float
+    connection: sqlite3.Connection,
+    user: str | None,
+    number: QueueId | None,
+    limit: int,
+    q: float,
+    unix_time: float,
 ) -> list[Waiting]:
-    """What is in the queue, oldest first."""
+    """What is in the queue, oldest first; of one user and one mail, if they are given."""
     rows = connection.execute(
         "SELECT m.id, m.user, m.sender, r.local || '@' || r.domain, r.address, m.size,"
         " m.created_unix, MAX(r.tries, COALESCE(n.tries, 0)), MAX(r.next_q, COALESCE(n.next_q, 0)),"
         " r.state, r.code, r.status, CASE r.text WHEN '' THEN COALESCE(n.text, '') ELSE r.text END"
         " FROM messages m JOIN recipients r ON r.message = m.id"
         " LEFT JOIN remotes n ON n.address = r.address"
-        " WHERE ? IS NULL OR m.user = ? ORDER BY m.id, r.id LIMIT ?",
-        (user, user, limit),
+        " WHERE (? IS NULL OR m.user = ?) AND (? IS NULL OR m.id = ?)"
+        " ORDER BY m.id, r.id LIMIT ?",
+        (user, user, number, number, limit),
     )
     return [_waiting(row, unix_time - q) for row in rows]
 
