@@ -1,0 +1,145 @@
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from dexmesh.apps.call.phone.values import CallError
+from dexmesh.apps.call.store import tables
+from dexmesh.apps.call.store.history import History
+from dexmesh.apps.call.store.tables import Entry, Kind, Question, State
+from dexmesh.wire.address import Address
+
+DAVE = Address(b"\xfc" + bytes(14) + b"\x01")
+EVE = Address(b"\xfc" + bytes(14) + b"\x02")
+TEXT = Entry(
+    *("stuart", Kind.TEXT, False, DAVE, 1000.0, State.RECEIVED),
+    text="grüß dich",
+    message_id="m1",
+    is_seen=False,
+)
+CALL = Entry(
+    "stuart", Kind.CALL, False, EVE, 1001.0, State.MISSED, reason="no answer", is_seen=False
+)
+
+
+def played(folder: Path, script: Callable[[History], Awaitable[None]]) -> None:
+    async def play() -> None:
+        history = History(folder / "phone")
+        await history.open()
+        try:
+            await script(history)
+        finally:
+            await history.close()
+
+    asyncio.run(play())
+
+
+def test_what_was_stored_is_found_after_a_restart(tmp_path: Path) -> None:
+    async def store(history: History) -> None:
+        assert await history.add(TEXT) == 1
+        assert await history.add(CALL) == 2
+
+    async def look(history: History) -> None:
+        found = await history.find(Question("stuart"))
+        assert found == [
+            dataclasses.replace(TEXT, number=1),
+            dataclasses.replace(CALL, number=2),
+        ]
+        assert await history.find(Question("stuart", Kind.CALL)) == found[1:]
+        assert await history.find(Question("stuart", address=DAVE)) == found[:1]
+        assert await history.find(Question("stuart", before=2)) == found[:1]
+        assert await history.find(Question("stuart", limit=1)) == found[1:]
+        assert await history.find(Question("bob")) == []
+        assert await history.by_number("bob", 1) is None
+
+    played(tmp_path, store)
+    played(tmp_path, look)
+    assert (tmp_path / "phone").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_text_that_comes_twice_is_there_once_but_not_for_ever(tmp_path: Path) -> None:
+    async def script(history: History) -> None:
+        assert await history.add(TEXT)
+        assert await history.add(TEXT) is None
+        assert await history.add(dataclasses.replace(TEXT, address=EVE))
+        assert await history.add(dataclasses.replace(TEXT, user="bob"))
+        later = dataclasses.replace(TEXT, at_unix=TEXT.at_unix + tables.TWICE_S + 1)
+        assert await history.add(later)
+
+    played(tmp_path, script)
+
+
+def test_a_text_of_ours_is_settled_once_and_then_read(tmp_path: Path) -> None:
+    async def script(history: History) -> None:
+        ours = dataclasses.replace(TEXT, is_outgoing=True, state=State.WAITING)
+        number = await history.add(ours)
+        assert number
+        assert not await history.receipt(DAVE, "m1", State.DISPLAYED)
+        assert await history.settle(number, State.DELIVERED)
+        assert not await history.settle(number, State.REFUSED, "late")
+        assert not await history.receipt(EVE, "m1", State.DISPLAYED)
+        assert await history.receipt(DAVE, "m1", State.DISPLAYED)
+        (entry,) = await history.find(Question("stuart"))
+        assert (entry.state, entry.reason) == (State.DISPLAYED, "")
+
+    played(tmp_path, script)
+
+
+def test_what_was_seen_is_no_news_any_more(tmp_path: Path) -> None:
+    async def script(history: History) -> None:
+        await history.add(TEXT)
+        await history.add(CALL)
+        last = await history.add(dataclasses.replace(TEXT, message_id="m2"))
+        await history.mark_seen("stuart", Kind.TEXT, 1)
+        news = await history.find(Question("stuart", is_seen=False))
+        assert [one.number for one in news] == [2, last]
+
+    played(tmp_path, script)
+
+
+def test_voicemail_is_noted_at_its_call(tmp_path: Path) -> None:
+    async def script(history: History) -> None:
+        number = await history.add(CALL)
+        assert number
+        await history.keep_voicemail(number, "<v@x>", 12.5)
+        entry = await history.by_number("stuart", number)
+        assert entry
+        assert (entry.state, entry.mail, entry.talked_s) == (State.VOICEMAIL, "<v@x>", 12.5)
+
+    played(tmp_path, script)
+
+
+def test_the_oldest_is_forgotten_but_nothing_that_waits(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MAX_ENTRIES", 10)
+
+    async def script(history: History) -> None:
+        waits = await history.add(
+            dataclasses.replace(TEXT, is_outgoing=True, state=State.WAITING, message_id="w")
+        )
+        for index in range(200):
+            await history.add(dataclasses.replace(TEXT, message_id=str(index)))
+        left = await history.find(Question("stuart", limit=1000))
+        assert left[0].number == waits
+        assert len(left) <= 10 + 64 + 1
+        assert left[-1].message_id == "199"
+
+    played(tmp_path, script)
+
+
+def test_a_database_that_is_none_is_told(tmp_path: Path) -> None:
+    (tmp_path / "phone").mkdir()
+    (tmp_path / "phone" / "history.db").write_bytes(b"no database" * 100)
+
+    async def play() -> None:
+        history = History(tmp_path / "phone")
+        with pytest.raises(CallError, match="cannot be used"):
+            await history.open()
+        await history.close()
+
+    asyncio.run(play())
