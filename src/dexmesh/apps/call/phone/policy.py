@@ -1,0 +1,145 @@
+"""Decide whose call rings where, and how much one node may ask of us.
+
+Place     incoming.py, core.py -> here -> an answer
+Spec      docs/apps/sip.md §3 rule 5; RFC 3261 §21.4.18 (480), §21.4.24 (486), §21.5.4 (503)
+Keeps     counts of at most MAX_NODES nodes; asks the address book and keeps none of its answers
+Not here  who the caller is (identity.py), how long it rings (call.py)
+"""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from collections.abc import Callable, Iterable
+
+from dexmesh.apps.call.phone.counters import Count
+from dexmesh.apps.call.phone.identity import Caller
+from dexmesh.apps.call.phone.people import Directory
+from dexmesh.apps.call.phone.values import MissedReason, UserSettings
+from dexmesh.values import dataclass
+from dexmesh.wire.address import Address
+
+REQUESTS_PER_S = 10.0  # sip.md §3 rule 5; of one node, outside calls
+IN_CALL_PER_S = 50.0  # ours: of one node, inside calls it has with us
+STRANGERS_PER_S = 50.0  # ours: of all strangers together; addresses are cheap
+MAX_EARLY_OF_ONE = 3  # sip.md §3 rule 5: calls of one node that ring
+MAX_EARLY = 30  # sip.md §3 rule 5: of all nodes
+MAX_NODES = 1024  # ours: the one that was silent longest is forgotten
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """The call rings for these users. `answers_itself`: the first of them wants that."""
+
+    users: tuple[str, ...]
+    is_waiting: bool
+    answers_itself: bool
+
+
+@dataclass(frozen=True, slots=True)
+class TurnedAway:
+    """The call does not ring: what the caller hears, and what the users read afterwards."""
+
+    status: int
+    reason: MissedReason
+    users: tuple[str, ...]
+
+
+def find_called(name: str, directory: Directory) -> tuple[str, ...]:
+    """The users behind the user part of a URI (any case); the first for an empty one; () if none.
+
+    An alias wins over a user of the same name, as in mail.
+    """
+    users = directory.users()
+    wanted = name.lower()
+    if not wanted:
+        return users[:1]
+    found = directory.users_of(wanted)
+    return found or tuple(user for user in users if user.lower() == wanted)[:1]
+
+
+def judge_call(
+    called: tuple[str, ...],
+    caller: Caller,
+    settings_of: Callable[[str], UserSettings],
+    is_busy: Callable[[str], bool],
+) -> Ring | TurnedAway:
+    """Who of the called users hears the bell: contacts only, unless a user wants strangers too."""
+    settings = {user: settings_of(user) for user in called}
+    willing = [user for user in called if caller.is_contact or settings[user].strangers_ring]
+    if not willing:
+        return TurnedAway(480, MissedReason.STRANGER, called)
+    awake = [user for user in willing if not settings[user].do_not_disturb]
+    if not awake:
+        return TurnedAway(480, MissedReason.DO_NOT_DISTURB, tuple(willing))
+    busy = {user for user in awake if is_busy(user)}
+    ringing = tuple(user for user in awake if user not in busy or settings[user].call_waiting)
+    if not ringing:
+        return TurnedAway(486, MissedReason.BUSY, tuple(awake))
+    first = ringing[0]
+    itself = settings[first].auto_answer and first not in busy and caller.is_contact
+    return Ring(ringing, is_waiting=first in busy, answers_itself=itself)
+
+
+def has_room(early: Iterable[Address], address: Address) -> bool:
+    """Whether one more call of this node may begin while these nodes' calls are ringing."""
+    all_of_them = list(early)
+    return len(all_of_them) < MAX_EARLY and all_of_them.count(address) < MAX_EARLY_OF_ONE
+
+
+class Bucket:
+    """Up to `rate` things at once, and `rate` a second in the long run."""
+
+    __slots__ = ("_at", "_left", "_rate")
+
+    def __init__(self, rate: float, now: float) -> None:
+        self._rate = rate
+        self._left = rate
+        self._at = now
+
+    def wait(self, now: float) -> float:
+        """Seconds until one more is allowed; 0 if now."""
+        self._left = min(self._rate, self._left + max(0.0, now - self._at) * self._rate)
+        self._at = max(self._at, now)
+        return 0.0 if self._left >= 1.0 else (1.0 - self._left) / self._rate
+
+    def take(self) -> None:
+        """Use up one; after `wait` said 0."""
+        self._left -= 1.0
+
+
+class Rates:
+    """How many requests each node sent lately. Never reads a clock."""
+
+    def __init__(self) -> None:
+        self._nodes: OrderedDict[tuple[Address, bool], Bucket] = OrderedDict()
+        self._strangers: Bucket | None = None
+
+    def judge(
+        self, address: Address, now: float, *, is_contact: bool, is_in_call: bool
+    ) -> tuple[Count, int] | None:
+        """Count a request; or why it is too much and after how many seconds to come again."""
+        waits = [(self._bucket(address, is_in_call, now), Count.TOO_FAST)]
+        if not is_contact and not is_in_call:
+            self._strangers = self._strangers or Bucket(STRANGERS_PER_S, now)
+            waits.append((self._strangers, Count.STRANGERS_TOO_FAST))
+        for bucket, why in waits:
+            if (wait := bucket.wait(now)) > 0:
+                return why, max(1, math.ceil(wait))
+        for bucket, _why in waits:
+            bucket.take()
+        return None
+
+    def __len__(self) -> int:
+        return len(self._nodes)
+
+    def _bucket(self, address: Address, is_in_call: bool, now: float) -> Bucket:
+        key = (address, is_in_call)
+        bucket = self._nodes.get(key)
+        if bucket is None:
+            bucket = Bucket(IN_CALL_PER_S if is_in_call else REQUESTS_PER_S, now)
+            self._nodes[key] = bucket
+            if len(self._nodes) > MAX_NODES:
+                self._nodes.popitem(last=False)
+        self._nodes.move_to_end(key)
+        return bucket
