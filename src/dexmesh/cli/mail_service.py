@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import socket
+from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -199,9 +200,9 @@ def _show_status(told: dict[str, Any]) -> None:
         ("also", str(told["key_name"])),
         ("running for", _duration(float(told["uptime_s"]))),
         ("users", ", ".join(told["users"]) or "none: `dexmesh mail user add NAME`"),
-        *(("listens on", f"{one['where']}  {one['purpose']}") for one in told["listening"]),
+        *(("listens on", f"{where}, for {purpose}") for where, purpose in _places(told)),
         *(("warning", str(one)) for one in told["warnings"]),
-        ("waiting", f"{told['waiting']['mails']} mails, {told['waiting']['bytes']} bytes"),
+        ("waiting", _waiting(told["waiting"])),
         *(
             (
                 str(part),
@@ -211,6 +212,20 @@ def _show_status(told: dict[str, Any]) -> None:
         ),
     ]
     print_table(("", ""), rows)
+
+
+def _places(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Where the service listens, each place once: names are asked for over UDP and TCP."""
+    yield from dict.fromkeys((str(one["where"]), str(one["purpose"])) for one in told["listening"])
+
+
+def _waiting(told: dict[str, Any]) -> str:
+    from dexmesh.cli.mail_words import size_in_words
+
+    count = told["mails"]
+    if not count:
+        return "no mail"
+    return f"{count} mail{'s' * (count != 1)}, {size_in_words(told['bytes'])}"
 
 
 def _duration(seconds: float) -> str:

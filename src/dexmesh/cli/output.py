@@ -12,6 +12,7 @@ import functools
 import io
 import json
 import os
+import shutil
 import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
@@ -85,20 +86,21 @@ def print_json(value: object) -> None:
 
 
 def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under headings: a drawn table on a terminal, tab-separated lines elsewhere."""
+    """Print rows under headings: a table on a terminal, tab-separated lines elsewhere."""
+    cells = [[_cell(one) for one in row] for row in rows]
     if not sys.stdout.isatty():
-        for row in rows:
-            sys.stdout.write("\t".join(printable(cell) for cell in row) + "\n")
+        sys.stdout.writelines("\t".join(row) + "\n" for row in cells)
         return
-    from rich.table import Table
-    from rich.text import Text
+    from dexmesh.cli.layout import lay_out
 
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for column in columns:
-        table.add_column(column, overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell)) for cell in row))
-    console().print(table)
+    strong, end = ("", "") if os.environ.get("NO_COLOR") else ("\x1b[1m", "\x1b[0m")
+    room = shutil.get_terminal_size().columns
+    sys.stdout.writelines(f"{line}\n" for line in lay_out(columns, cells, room, strong, end))
+
+
+def _cell(text: str) -> str:
+    """One line, whatever a stranger put into it."""
+    return " ".join(printable(text).split())
 
 
 def say(text: str) -> None:

@@ -29,7 +29,11 @@ USER = ME.pw_name if ME.pw_uid else "nobody"
 
 STATUS = {
     "address": "[IPv6:fc00::1]", "key_name": "x.k", "uptime_s": 7300.0, "users": ["bob"],
-    "listening": [{"where": "[fc00::1]:25", "purpose": "mail from the mesh"}],
+    "listening": [
+        {"where": "[fc00::1]:25", "purpose": "mail from the mesh"},
+        {"where": "127.0.0.67:53", "purpose": "names"},
+        {"where": "127.0.0.67:53", "purpose": "names"},  # UDP and TCP
+    ],
     "warnings": ["127.0.0.1:25 is taken"], "waiting": {"mails": 3, "bytes": 4000},
     "counters": {"received": {"mails accepted": 2, "refused: spoofed": 0}, "sent": {}},
 }  # fmt: skip
@@ -205,6 +209,8 @@ def test_status_shows_what_the_service_says(run: Run, service: list[str]) -> Non
     for words in ("2 hours", "bob", "[fc00::1]:25", "3 mails", "mails accepted 2", "is taken"):
         assert words in shown
     assert "spoofed" not in shown  # nothing happened there
+    assert shown.count("127.0.0.67:53, for names") == 1
+    assert "3.9 kB" in shown
 
 
 def test_status_without_a_service_tells_on_from_off(run: Run, switched_on: Home) -> None:

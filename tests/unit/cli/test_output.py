@@ -7,7 +7,7 @@ import io
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -88,15 +88,64 @@ def test_a_table_is_tabs_and_no_heading_for_a_program(capsys: pytest.CaptureFixt
     assert capsys.readouterr().out == "1\t[::1]:2\n3\t\\x1b4\n"
 
 
-def test_a_table_has_headings_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_table_cell_is_one_line_whatever_is_in_it(capsys: pytest.CaptureFixture[str]) -> None:
+    output.print_table(("a", "b"), [["x\ty", "one\ntwo"]])
+    assert capsys.readouterr().out == "x y\tone two\n"
+
+
+def drawn(monkeypatch: pytest.MonkeyPatch, width: int, *table: Sequence[str]) -> list[str]:
+    """The lines of a table on a terminal of that width; the first row is the heading."""
     stream = Terminal()
     monkeypatch.setattr(sys, "stdout", stream)
-    output.console.cache_clear()
-    output.print_table(("peer", "endpoint"), [["x", "[fd00::1]:5000"]])
-    output.console.cache_clear()
-    heading, row = stream.getvalue().splitlines()
-    assert "peer" in heading
-    assert "[fd00::1]:5000" in row
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setenv("NO_COLOR", "1")
+    output.print_table(table[0], table[1:])
+    return stream.getvalue().splitlines()
+
+
+def test_a_table_has_headings_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    heading, row = drawn(monkeypatch, 80, ("peer", "endpoint"), ("x", "[fd00::1]:5000"))
+    assert heading == "peer  endpoint"
+    assert row == "x     [fd00::1]:5000"
+    assert drawn(monkeypatch, 80, ("", ""), ("a", "b")) == ["a  b"]
+    assert drawn(monkeypatch, 80, ("only", "headings")) == ["only  headings"]
+
+
+ADDRESS = "carol@[IPv6:fc75:acdd:13ff:f50e:229f:d42b:e01d:599]"
+PEOPLE = ("petname", "name", "address"), ("carol", "Carol of the long hills", ADDRESS)
+
+
+def test_columns_share_what_room_there_is_and_words_stay_whole(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert drawn(monkeypatch, 75, *PEOPLE) == [
+        "petname  name           address",
+        f"carol    Carol of the   {ADDRESS}",
+        "         long hills",
+    ]
+
+
+def test_a_terminal_too_narrow_for_a_table_gets_whole_words_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert drawn(monkeypatch, 40, *PEOPLE) == [
+        "petname carol",
+        "  name Carol of the long hills",
+        f"  address {ADDRESS}",
+    ]
+    assert drawn(monkeypatch, 20, ("", "a"), ("N", "x" * 19), ("", "y")) == [
+        "N",
+        "  a " + "x" * 19,
+        "a y",
+    ]
+
+
+def test_wide_letters_take_their_two_places(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert drawn(monkeypatch, 80, ("name", "b"), ("李小龍", "1"), ("Zoë", "2")) == [
+        "name    b",
+        "李小龍  1",
+        "Zoë     2",
+    ]
 
 
 def _process(code: str, stdout: int) -> subprocess.CompletedProcess[bytes]:
