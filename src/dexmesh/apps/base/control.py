@@ -31,6 +31,7 @@ MAX_REPLY_BYTES = 64 << 20  # ours: what a client believes; a whole message fits
 MAX_CLIENTS = 32  # ours; more are told to come back
 IDLE_S = 60.0  # ours: a client that says nothing
 CALL_S = 300.0  # ours: the longest call, and the longest wait between two items
+LOOK_S = 0.2  # ours: how soon a client that left a stream is noticed
 PATIENCE_S = 60.0  # ours: a client waits that long for a reply
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred
@@ -82,6 +83,10 @@ class Users:
             "this account has no mailbox here" if wanted is None else f"you are not {wanted!r}",
             "the owner of the mail service can add you: `dexmesh mail user add NAME --account YOU`",
         )
+
+
+class _ClientLeftError(ConnectionResetError):
+    """Nobody listens to the items of a stream any more."""
 
 
 class ControlServer:
@@ -149,59 +154,94 @@ class ControlServer:
                     line = await reader.readline()
                 if not line.endswith(b"\n"):
                     return
-                await self._answer(uid, line, writer)
+                await self._answer(uid, line, reader, writer)
         except (OSError, TimeoutError, ValueError):  # gone, silent, or a line that is too long
             return
         finally:
             writer.close()
 
-    async def _answer(self, uid: int, line: bytes, writer: asyncio.StreamWriter) -> None:
+    async def _answer(
+        self, uid: int, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+    ) -> None:
         try:
             name, user, arguments = _request(line)
             call = self._calls.get(name)
             if call is None:
                 raise AppError(f"the service knows no call {name!r}", "is it an older version?")
             caller = Caller(uid, self._users.judge(uid, user))
-            await self._reply(call, caller, arguments, writer)
+            result = await self._result(call, caller, arguments)
+            if isinstance(result, dict):
+                await _send(writer, {"result": result})
+            else:
+                await self._stream(result, reader, writer)
         except DexmeshError as error:
             await _send(writer, _error(error))
         except TimeoutError:
             late = AppError("the service took too long", "try again; the log may say more")
             await _send(writer, _error(late))
+        except _ClientLeftError:
+            raise
         except OSError as error:
             log.warning("a control call failed", extra={"reason": str(error)})
             await _send(writer, _error(AppError(f"the service failed: {error.strerror or error}")))
 
-    async def _reply(
-        self, call: Call, caller: Caller, arguments: Reply, writer: asyncio.StreamWriter
-    ) -> None:
+    async def _result(
+        self, call: Call, caller: Caller, arguments: Reply
+    ) -> Reply | AsyncIterator[Reply]:
         try:
             async with asyncio.timeout(CALL_S):
-                result = await call(caller, arguments)
-            if isinstance(result, dict):
-                await _send(writer, {"result": result})
-                return
-            await self._stream(result, writer)
+                return await call(caller, arguments)
         except (DexmeshError, OSError, TimeoutError):
             raise
         except Exception:
             log.exception("a control call failed")
             raise AppError("the service made a mistake", "its log says more") from None
 
-    async def _stream(self, items: AsyncIterator[Reply], writer: asyncio.StreamWriter) -> None:
+    async def _stream(
+        self,
+        items: AsyncIterator[Reply],
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+    ) -> None:
         """Every item as it comes. When the client leaves, whoever makes them is told (aclose)."""
+        left = asyncio.ensure_future(_has_left(reader))
         try:
-            while True:
-                async with asyncio.timeout(CALL_S):
-                    item = await anext(items, None)
-                if item is None:
-                    break
+            while (item := await self._next(items, left)) is not None:
                 await _send(writer, {"item": item})
         finally:
+            left.cancel()
             aclose = getattr(items, "aclose", None)
             if aclose is not None:
                 await aclose()
         await _send(writer, {"end": True})
+
+    async def _next(self, items: AsyncIterator[Reply], left: asyncio.Future[None]) -> Reply | None:
+        """The next item, None at the end. Raises _ClientLeftError."""
+        item = asyncio.ensure_future(_anext(items))
+        try:
+            await asyncio.wait({item, left}, timeout=CALL_S, return_when=asyncio.FIRST_COMPLETED)
+            if not item.done():
+                raise _ClientLeftError if left.done() else TimeoutError
+            return item.result()
+        except (DexmeshError, OSError, TimeoutError):
+            raise
+        except Exception:
+            log.exception("a control call failed")
+            raise AppError("the service made a mistake", "its log says more") from None
+        finally:
+            if not item.done():
+                item.cancel()
+                await asyncio.wait({item})
+
+
+async def _anext(items: AsyncIterator[Reply]) -> Reply | None:
+    return await anext(items, None)
+
+
+async def _has_left(reader: asyncio.StreamReader) -> None:
+    """Until the client ends the connection. What it says meanwhile is for later."""
+    while not reader.at_eof():
+        await asyncio.sleep(LOOK_S)
 
 
 def _uid_of(writer: asyncio.StreamWriter) -> int:

@@ -271,3 +271,31 @@ def test_every_kind_of_error_arrives_as_the_same_kind() -> None:
         told = control._told(json.loads(json.dumps(control._error(error)))["error"])
         assert type(told) is type(error)
         assert (str(told), told.hint) == (str(error), error.hint)
+
+
+def test_a_stream_ends_soon_after_its_client_left(tmp_path: Path) -> None:
+    ended = asyncio.Event()
+
+    async def wait_for_ever(_caller: Caller, _arguments: Reply) -> AsyncIterator[Reply]:
+        return nothing()
+
+    async def nothing() -> AsyncIterator[Reply]:
+        try:
+            yield {"begun": True}
+            await asyncio.sleep(3600)
+        finally:
+            ended.set()
+
+    async def play() -> None:
+        server = ControlServer(Users(SETTINGS, os.geteuid()))
+        server.register("wait", wait_for_ever)
+        await server.start(tmp_path / "s")
+        reader, writer = await asyncio.open_unix_connection(str(tmp_path / "s"))
+        writer.write(b'{"call": "wait"}\n')
+        assert json.loads(await reader.readline()) == {"item": {"begun": True}}
+        writer.close()
+        async with asyncio.timeout(10):
+            await ended.wait()
+        await server.close()
+
+    asyncio.run(play())
