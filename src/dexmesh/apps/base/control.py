@@ -240,7 +240,7 @@ async def _anext(items: AsyncIterator[Reply]) -> Reply | None:
 
 async def _has_left(reader: asyncio.StreamReader) -> None:
     """Until the client ends the connection. What it says meanwhile is for later."""
-    while not reader.at_eof():
+    while not reader.at_eof():  # noqa: ASYNC110 a StreamReader has no event for that
         await asyncio.sleep(LOOK_S)
 
 
