@@ -36,8 +36,8 @@ MAX_VIAS: Final = 70  # RFC 3261 §8.1.1.6: more hops than that, a message canno
 
 BAD_VERSION: Final = "not SIP/2.0"
 
-_END = re.compile(rb"\r?\n\r?\n")
-_FOLD = re.compile(r"\r?\n[ \t]++")
+HEADER_END: Final = re.compile(rb"\r?\n\r?\n")
+_FOLD = re.compile(r"\n[ \t]++")
 _NAME = re.compile(r"[A-Za-z0-9.!%*_+`'~-]++", re.ASCII)
 _REQUEST_LINE = re.compile(
     r"([A-Za-z0-9.!%*_+`'~-]++) ([^\s<>]++) SIP/(\d++\.\d++)", re.IGNORECASE | re.ASCII
@@ -154,16 +154,9 @@ def decode(data: bytes) -> Request | Response:
     Raises DecodeError with a fixed reason. Bytes behind Content-Length are left out; without
     Content-Length the body goes to the end. The field itself is not kept: it is `len(body)`.
     """
-    head, body = _cut(data)
-    text = head.decode("utf-8", "replace")
-    if "\n " in text or "\n\t" in text:
-        text = _FOLD.sub(" ", text)
-    first, *lines = text.replace("\r\n", "\n").split("\n")
-    if "\r" in text.replace("\r\n", ""):
-        raise DecodeError("bare CR in a header")
+    (first, *lines), body = header_lines(data)
     fields, length = _fields(lines)
-    headers = Headers.decoded(fields)
-    message = _message(first, headers, _body(body, length))
+    message = _message(first, Headers.decoded(fields), _body(body, length))
     _check(message)
     return message
 
@@ -188,13 +181,27 @@ def encode(message: Request | Response) -> bytes:
 # --- From bytes to fields -----------------------------------------------------------------------------
 
 
-def _cut(data: bytes) -> tuple[bytes, bytes]:
-    """Header and what is behind the empty line."""
+def header_lines(data: bytes) -> tuple[list[str], bytes]:
+    """The lines of the header, unfolded, the first line among them; and what is behind its end."""
     start = len(data) - len(data.lstrip(b"\r\n"))  # RFC 3261 §7.5: empty lines in front
-    end = _END.search(data, start, start + MAX_HEADER_BYTES + 4)
+    end = HEADER_END.search(data, start, start + MAX_HEADER_BYTES + 4)
     if end is None:
         raise DecodeError("no end of the header")
-    return data[start : end.start()], data[end.end() :]
+    text = data[start : end.start()].decode("utf-8", "replace").replace("\r\n", "\n")
+    if "\r" in text:
+        raise DecodeError("bare CR in the header")
+    if "\n " in text or "\n\t" in text:
+        text = _FOLD.sub(" ", text)
+    return text.split("\n"), data[end.end() :]
+
+
+def split_field(line: str) -> Field:
+    """The canonical name and the value of an unfolded line; DecodeError if it is no field."""
+    name, colon, value = line.partition(":")
+    name = name.rstrip(" \t")
+    if not colon or _NAME.fullmatch(name) is None:
+        raise DecodeError("not a field")
+    return canonical(name), value.strip(" \t")
 
 
 def _fields(lines: list[str]) -> tuple[tuple[Field, ...], int | None]:
@@ -204,12 +211,7 @@ def _fields(lines: list[str]) -> tuple[tuple[Field, ...], int | None]:
     fields: list[Field] = []
     seen: set[str] = set()
     length: int | None = None
-    for line in lines:
-        name, colon, value = line.partition(":")
-        name, value = name.rstrip(" \t"), value.strip(" \t")
-        if not colon or _NAME.fullmatch(name) is None:
-            raise DecodeError("not a field")
-        name = canonical(name)
+    for name, value in map(split_field, lines):
         if name in _SINGLE:
             if name in seen:
                 raise DecodeError("a field that may stand once stands twice")
