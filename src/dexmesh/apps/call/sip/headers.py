@@ -82,8 +82,11 @@ _COMPACT: Final = {  # RFC 3261 §7.3.3; RFC 3515, 3892, 4028, 6665
     "l": "Content-Length", "k": "Supported", "s": "Subject", "e": "Content-Encoding",
     "o": "Event", "u": "Allow-Events", "r": "Refer-To", "b": "Referred-By", "x": "Session-Expires",
 }  # fmt: skip
-_CANONICAL: Final = {name.lower(): name for name in _NAMES} | _COMPACT
-_CANONICAL_TO_ITSELF: Final = frozenset(_NAMES)
+_KNOWN: Final = {
+    **{name: name for name in _NAMES},  # as nearly everybody writes them, found at once
+    **{name.lower(): name for name in _NAMES},
+    **_COMPACT,
+}
 _LISTS: Final = frozenset(
     [
         "Accept",
@@ -117,10 +120,12 @@ _BETWEEN_COMMAS = re.compile(
 
 def canonical(name: str) -> str:
     """The one spelling of a field's name: `Call-ID` for `call-id` and `i`; `X-Foo` for `x-foo`."""
-    if name in _CANONICAL_TO_ITSELF:
-        return name
-    found = _CANONICAL.get(name.lower())
-    return found or "-".join(part.capitalize() for part in name.split("-"))
+    return known_name(name) or "-".join(part.capitalize() for part in name.split("-"))
+
+
+def known_name(name: str) -> str | None:
+    """The same for the fields of the RFCs; None for any other text."""
+    return _KNOWN.get(name) or _KNOWN.get(name.lower())
 
 
 class Headers:
@@ -173,6 +178,13 @@ class Headers:
     def with_first(self, name: str, value: str) -> Headers:
         """The same with one field more, in front of the others (Via, Record-Route)."""
         return Headers(((name, value), *self._fields))
+
+    def with_vias(self, vias: Iterable[str]) -> Headers:
+        """The same with these hops, in front. What was read of the other fields stays read."""
+        rest = (field for field in self._fields if field[0] != "Via")
+        changed = Headers.decoded((*(("Via", via) for via in vias), *rest))
+        changed._read = {key: value for key, value in self._read.items() if key[0] != "Via"}
+        return changed
 
     def set_(self, name: str, value: str) -> Headers:
         """The same with this value for the first field of the name, and no other of that name."""

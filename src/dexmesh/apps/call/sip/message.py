@@ -24,7 +24,7 @@ from dexmesh.apps.call.sip.fields import (
     parse_number,
     parse_via,
 )
-from dexmesh.apps.call.sip.headers import Field, Headers, canonical
+from dexmesh.apps.call.sip.headers import Field, Headers, canonical, known_name
 from dexmesh.apps.call.sip.uri import NameAddr, SipUri, check_uri, parse_name_addr, sip_uri_or_none
 from dexmesh.errors import DecodeError, UsageError
 from dexmesh.values import dataclass
@@ -198,10 +198,15 @@ def header_lines(data: bytes) -> tuple[list[str], bytes]:
 def split_field(line: str) -> Field:
     """The canonical name and the value of an unfolded line; DecodeError if it is no field."""
     name, colon, value = line.partition(":")
-    name = name.rstrip(" \t")
-    if not colon or _NAME.fullmatch(name) is None:
+    known = known_name(name)
+    if known is None:
+        name = name.rstrip(" \t")
+        if _NAME.fullmatch(name) is None:
+            raise DecodeError("not a field")
+        known = canonical(name)
+    if not colon:
         raise DecodeError("not a field")
-    return canonical(name), value.strip(" \t")
+    return known, value.strip(" \t")
 
 
 def _fields(lines: list[str]) -> tuple[tuple[Field, ...], int | None]:
@@ -251,9 +256,6 @@ def _message(first: str, headers: Headers, body: bytes) -> Request | Response:
 
 def _check(message: Request | Response) -> None:
     """Read every field that has an accessor, so that none of them raises later."""
-    for name in ("Via", "From", "To", "Call-ID", "CSeq"):
-        if name not in message.headers:
-            raise DecodeError(f"no {name}")
     headers = message.headers
     for name, reader in _READERS:
         headers.read(name, reader)

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Final
 
 from dexmesh.apps.call.sip.build import make_response
-from dexmesh.apps.call.sip.headers import Headers
 from dexmesh.apps.call.sip.machine import FIRST, Action, Event, Kind, State
 from dexmesh.apps.call.sip.message import Request, Response, encode
 from dexmesh.apps.call.sip.outputs import Acked, Cancelled, Incoming, TransactionId
@@ -166,6 +165,5 @@ def _with_source(request: Request, peer: Peer) -> Request:
     """The request with `received` and `rport` in its latest Via (RFC 3261 §18.2.1, RFC 3581 §4)."""
     _, *others = request.headers.all("Via")
     via = str(request.via.with_source(peer.address, peer.port))
-    vias = [("Via", text) for text in (via, *others)]
-    rest = [field for field in request.headers if field[0] != "Via"]
-    return Request(request.method, request.uri, Headers((*vias, *rest)), request.body)
+    headers = request.headers.with_vias((via, *others))
+    return Request(request.method, request.uri, headers, request.body)

@@ -134,22 +134,27 @@ def parse_params(text: str) -> Parameters:
     if not text:
         return ()
     return tuple(
-        (name.lower(), None if value is None else unquoted(value))
-        for name, value in ((match[1], match[2]) for match in _PARAM.finditer(text))
+        (name.lower(), unquoted(value) if value[:1] == '"' else value or None)
+        for name, value in _PARAM.findall(text)
     )
 
 
 def parse_uri(text: str) -> SipUri:
     """The SIP URI that `text` is, without anything around it; DecodeError otherwise."""
+    user, host, port, params, headers = _match(text).groups()
+    name = unquote((user or "").partition(":")[0], errors="replace")
+    number = None if port is None else int(port)
+    return SipUri(text, name, host, number, _uri_params(params), headers or "")
+
+
+def _match(text: str) -> re.Match[str]:
     match = _SIP_URI.fullmatch(text) if len(text) <= MAX_URI_CHARS else None
     if match is None:
         raise DecodeError("not a SIP URI")
-    user, host, port, params, headers = match.groups()
-    number = None if port is None else int(port)
-    if number is not None and not 0 < number < 1 << 16:
+    port = match["port"]
+    if port is not None and not 0 < int(port) < 1 << 16:
         raise DecodeError("port of a URI out of range")
-    name = unquote((user or "").partition(":")[0], errors="replace")
-    return SipUri(text, name, host, number, _uri_params(params), headers or "")
+    return match
 
 
 def sip_uri_or_none(text: str) -> SipUri | None:
@@ -163,7 +168,7 @@ def sip_uri_or_none(text: str) -> SipUri | None:
 def check_uri(text: str) -> None:
     """DecodeError unless `text` is a sound SIP URI, or an absolute URI of another scheme."""
     if text[:4].lower() in {"sip:", "sips"}:
-        parse_uri(text)
+        _match(text)
     elif len(text) > MAX_URI_CHARS or _OTHER_URI.fullmatch(text) is None:
         raise DecodeError("not a URI")
 
