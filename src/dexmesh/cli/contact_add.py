@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dexmesh.cli.contact_book import HomeOption, SeveralMails, describe, home_of, open_book
-from dexmesh.cli.contact_service import ask_reach, send_request
+from dexmesh.cli.contact_service import ask_reach, is_own, send_request
 from dexmesh.cli.contact_words import read_key, read_ways
 from dexmesh.cli.output import misused, note, print_json, reports_errors, say
 from dexmesh.cli.places import ConfigOption, JsonOption
@@ -149,6 +149,9 @@ def accept(text: str, how: How, wishes: Wishes) -> None:
     from dexmesh.cli.contact_peers import call_peers, describe_peers
 
     invitation = decode_invitation(text)
+    if is_own(home_of(wishes.home), invitation, wishes.user):
+        hint = "it is for others: `dexmesh contact invite --qr` shows it as a QR code"
+        raise ContactError("that is your own invitation", hint)
     verified = Verification(how, float(int(time.time())))
     contact = _take_in(open_book(wishes.home), invitation, verified, wishes.petname)
     sentences: list[str] = []
@@ -217,8 +220,13 @@ def _petname(name: str) -> tuple[str, str]:
     made = petname_from(name)
     if made and name.lower() == made:  # only capitals
         return made, ""
-    if made and " " in name.strip():
+    if made and (" " in name.strip() or not name.isascii()):
         return made, " ".join(name.split())
+    if not name.isascii():
+        raise ContactError(
+            f"no petname can be made of {name[:80]!r}",
+            f"choose one of a-z, 0-9 and -: dexmesh contact add PETNAME ADDRESS --full-name {name[:80]!r}",
+        )
     return check_petname(name), ""
 
 

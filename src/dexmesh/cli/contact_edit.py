@@ -185,7 +185,6 @@ def _in_editor(book: AddressBook, former: Contact) -> Contact:
             _run_editor(draft)
             data = draft.read_bytes()
             if data.decode("utf-8", "replace") == text:
-                is_done = True
                 return former
             try:
                 changed = read_card(decode_text(data, "the card"))
@@ -200,8 +199,8 @@ def _in_editor(book: AddressBook, former: Contact) -> Contact:
                 if not _wants_again(error):
                     raise
     finally:
-        if is_done:
-            draft.unlink(missing_ok=True)
+        if is_done or draft.read_bytes() == text.encode():
+            draft.unlink()
         else:
             note(f"your text is kept in {draft}")
 

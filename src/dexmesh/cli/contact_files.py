@@ -80,11 +80,11 @@ def import_contacts(
     if as_json:
         told = {"format": chosen, "added": petnames, "left_out": sorting.left_out}
         print_json(told | {"notes": sorting.notes, "dry_run": dry_run})
-        return
-    for line in (*sorting.notes, *sorting.left_out):
-        note(line)
-    verb = "would be taken in" if dry_run else "taken in"
-    say(f"{len(petnames)} {verb}{': ' if petnames else ''}{', '.join(petnames)}")
+    else:
+        for line in (*sorting.notes, *sorting.left_out):
+            note(line)
+        verb = "would be taken in" if dry_run else "taken in"
+        say(f"{len(petnames)} {verb}{': ' if petnames else ''}{', '.join(petnames)}")
     if not petnames and sorting.left_out:
         raise typer.Exit(1)
 
@@ -164,10 +164,13 @@ def export_contacts(
         return
     for reason in done.left_out:
         note(f"left out: {reason}")
+    if not contacts:
+        note("nobody is in the address book yet")
     if output is None:
         sys.stdout.write(done.text)
     else:
-        say(f"{len(contacts) - len(done.left_out)} contacts are in {output}")
+        count = len(contacts) - len(done.left_out)
+        say(f"{count} {'contact is' if count == 1 else 'contacts are'} in {output}")
 
 
 def _read(file: str) -> bytes:

@@ -14,7 +14,7 @@ import typer
 
 from dexmesh.cli.contact_book import HomeOption, home_of
 from dexmesh.cli.contact_peers import peers_to_invite
-from dexmesh.cli.contact_service import full_name_of, own_key, own_user
+from dexmesh.cli.contact_service import full_name_of, own_key, own_user, takes_mail
 from dexmesh.cli.contact_show import draw_qr
 from dexmesh.cli.output import note, print_json, reports_errors, say
 from dexmesh.cli.places import ConfigOption, JsonOption
@@ -66,6 +66,10 @@ def invite(
         say(text)
     if qr and not as_json:
         draw_qr(text)
+    if not takes_mail(home_of(home)):
+        note(
+            "mail is not switched on here: until `dexmesh mail on`, what others write waits at theirs"
+        )
     if any(one.password for one in invitation.peers):
         note("the invitation holds the password of a peer: give it only to whom you would tell it")
 

@@ -17,6 +17,10 @@ from dexmesh.errors import ContactError
 _PICTURE_S = 30.0
 _CAMERA_S = 120.0
 _MAX_BYTES = 64 << 10
+_NO_CODE = 4  # zbarimg(1): there is no code in the picture
+_OTHER_WAYS = (
+    "`dexmesh contact scan PICTURE` reads a picture, `contact add` takes the text of the code"
+)
 _INVITATION = re.compile(r"dexmesh:[!-~]+", re.IGNORECASE)
 
 
@@ -55,4 +59,8 @@ def _run(command: list[str], patience_s: float) -> str:
         raise ContactError(f"{command[0]} is needed to read QR codes", hint) from None
     except subprocess.TimeoutExpired:
         raise ContactError(f"{command[0]} found no QR code in {patience_s:.0f} s") from None
+    if not done.stdout and done.returncode not in (0, _NO_CODE):
+        said = done.stderr[:_MAX_BYTES].decode("utf-8", "replace").split("\n")
+        reason = next((line.strip() for line in said if line.strip()), "it does not say why")
+        raise ContactError(f"{command[0]} failed: {reason}", _OTHER_WAYS)
     return done.stdout[:_MAX_BYTES].decode("utf-8", "replace")

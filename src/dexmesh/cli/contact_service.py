@@ -18,6 +18,7 @@ from dexmesh.errors import ContactError, DexmeshError, NoServiceError
 if TYPE_CHECKING:
     from dexmesh.apps.base.home import Home
     from dexmesh.apps.contacts.contact import Contact
+    from dexmesh.apps.contacts.invitation import Invitation
     from dexmesh.wire.keys import PublicKey
 
 _PATIENCE_S = 60.0  # the other node is called, and calls back
@@ -94,6 +95,16 @@ def own_user(home: Home, named: str | None) -> str:
     raise ContactError("it is not clear which local user is meant", hint)
 
 
+def is_own(home: Home, invitation: Invitation, user: str | None) -> bool:
+    """Whether somebody is about to accept what he made himself."""
+    from dexmesh.apps.base.settings import load_settings
+
+    with contextlib.suppress(DexmeshError):
+        is_here = load_settings(home).key == invitation.key
+        return is_here and own_user(home, user) == invitation.user
+    return False
+
+
 def own_key(home: Home, config: Path | None) -> PublicKey:
     """The key of this node. Raises DexmeshError if nobody knows it."""
     from dexmesh.apps.base.settings import load_settings
@@ -103,6 +114,16 @@ def own_key(home: Home, config: Path | None) -> PublicKey:
         if config is None:
             return load_settings(home).key
     return require_key(find_node(config), None)
+
+
+def takes_mail(home: Home) -> bool:
+    """Whether mail is switched on, as far as we may know."""
+    from dexmesh.apps.base.settings import load_settings
+
+    try:
+        return home.settings_file.exists() and load_settings(home).mail.is_on
+    except (DexmeshError, OSError):  # not ours to read
+        return True
 
 
 def full_name_of(user: str) -> str:

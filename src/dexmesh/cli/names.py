@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
@@ -108,15 +108,26 @@ def resolve(
     else:
         address = parse_domain(name, book.address_of)
         if address is None:
-            misused(
-                f"{name!r} is no name of the mesh",
-                "names are <52 characters>.k, <52 characters>.cjdns.alt, and petnames of contacts",
-            )
+            _fail_to_resolve(name)
         found = format_address(address)
     if as_json:
         print_json({"asked": name, "found": found, "address": format_address(address)})
     else:
         say(found)
+
+
+def _fail_to_resolve(name: str) -> NoReturn:
+    from dexmesh.apps.base.domains import ALT_SUFFIX
+    from dexmesh.apps.contacts.petname import is_petname
+
+    petname = name.lower().removesuffix(ALT_SUFFIX)
+    if is_petname(petname):
+        hint = "`dexmesh contact list` shows who is there"
+        fail(f"no node of {petname!r} is in the address book", hint)
+    misused(
+        f"{name!r} is no name of the mesh",
+        "names are <52 characters>.k, <52 characters>.cjdns.alt, and petnames of contacts",
+    )
 
 
 @app.command(epilog=example("dexmesh names setup"))

@@ -330,6 +330,42 @@ def test_a_damaged_invitation_makes_nobody(run: Run, book: AddressBook) -> None:
     assert book.petnames() == ()
 
 
+def test_a_name_in_any_script_gives_a_petname_or_says_how_to_give_one(
+    run: Run, book: AddressBook
+) -> None:
+    assert run("contact", "add", "Björn", BOB_SHORT, "--no-check").exit_code == 0
+    assert book.require("bjorn").full_name == "Björn"
+    done = run("contact", "add", "李小龍", "x@[IPv6:fc00::1]", "--no-check")
+    assert done.exit_code == 1
+    assert "no petname can be made of '李小龍'" in done.stderr
+    assert "PETNAME ADDRESS --full-name '李小龍'" in done.stderr
+    assert run("contact", "add", "B_rn", "x@[IPv6:fc00::1]", "--no-check").exit_code == 1
+
+
+def test_nobody_becomes_a_contact_of_his_own(run: Run, apps: Home, book: AddressBook) -> None:
+    settle(apps, "mia", "tom")
+    own = encode_invitation(Invitation(KEY_B, "mia"))
+    done = run("contact", "add", own)
+    assert done.exit_code == 1
+    assert "that is your own invitation" in done.stderr
+    assert run("contact", "scan", own).exit_code == 1
+    assert book.petnames() == ()
+    run("contact", "add", own, "--user", "tom", "--no-check", "--no-request")
+    assert book.petnames() == ("mia",)  # the address book is that of the whole node
+
+
+def test_an_invitation_to_a_node_without_mail_says_so(run: Run, apps: Home) -> None:
+    from dataclasses import replace
+
+    from dexmesh.apps.base.settings import load_settings
+
+    settle(apps, "mia")
+    assert "mail is not switched on here" in run("contact", "invite").stderr
+    settings = load_settings(apps)
+    save_settings(apps, replace(settings, mail=replace(settings.mail, is_on=True)))
+    assert run("contact", "invite").stderr == ""
+
+
 def test_the_petname_may_be_ones_own_or_gets_a_number(run: Run, book: AddressBook) -> None:
     run("contact", "add", "stu", BOB_SHORT, "--no-check")
     run("contact", "add", INVITATION, "--no-check", "--no-request")
@@ -381,6 +417,20 @@ def test_a_picture_is_read_by_zbar(
     assert verified is not None
     assert verified.how is How.SCANNED
     assert run("contact", "scan", *options).exit_code == 0
+
+
+def test_a_camera_that_is_not_there_is_told(
+    run: Run, apps: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, code in (("zbarcam", 1), ("zbarimg", 4)):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho 'ERROR: no video device' >&2\nexit {code}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    done = run("contact", "scan")
+    assert "zbarcam failed: ERROR: no video device" in done.stderr
+    assert "dexmesh contact scan PICTURE" in done.stderr
+    (tmp_path / "cat.png").write_bytes(b"\x89PNG")
+    assert "no invitation was found in" in run("contact", "scan", tmp_path / "cat.png").stderr
 
 
 # --- Show, change, remove -----------------------------------------------------------------------------
@@ -538,8 +588,22 @@ def test_what_changed_meanwhile_is_not_overwritten(
     assert AddressBook(people.path).require("bob").full_name == "Theirs"
 
 
-def test_without_an_editor_and_options_it_is_a_wrong_usage(run: Run, people: AddressBook) -> None:
-    assert run("contact", "edit", "bob").exit_code == 2
+def test_without_an_editor_and_options_it_is_a_wrong_usage(
+    run: Run, people: AddressBook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    done = run("contact", "edit", "bob")
+    assert done.exit_code == 2
+    assert "kept" not in done.stderr
+    assert list(tmp_path.glob("*.vcf")) == []  # nobody wrote anything that could be lost
+
+
+def test_an_editor_that_fails_at_once_leaves_nothing_behind(
+    run: Run, people: AddressBook, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _editor(tmp_path, monkeypatch, "exit 3")
+    assert run("contact", "edit", "bob").exit_code == 1
+    assert list(tmp_path.glob("*.vcf")) == []
 
 
 def test_nobody_is_removed_unasked(run: Run, people: AddressBook) -> None:
@@ -575,6 +639,7 @@ def test_an_import_takes_in_who_is_new_and_names_the_rest(
     told = json.loads(run("contact", "import", file, "--all", "--json").stdout)
     assert (told["format"], told["added"]) == ("mutt", ["zoe"])
     assert run("contact", "import", file, "--all").exit_code == 1
+    assert run("contact", "import", file, "--all", "--json").exit_code == 1
 
 
 def test_a_card_of_another_program_keeps_what_we_do_not_know(run: Run, book: AddressBook) -> None:
@@ -603,6 +668,7 @@ def test_an_export_goes_to_standard_output_or_a_private_file(
     run("contact", "export", "stuart", "--output", file)
     assert file.read_bytes() == (people.path / "stuart.vcf").read_bytes()
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
+    assert run("contact", "export", "stuart", "-o", file).stdout == f"1 contact is in {file}\n"
     told = json.loads(run("contact", "export", "bob", "-f", "s-nail", "--json").stdout)
     assert told["text"] == f"alias bob bob@{BOB_LITERAL}\n"
 

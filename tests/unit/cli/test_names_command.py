@@ -45,6 +45,10 @@ def test_addresses_lead_to_names(run: Run, home: Path, config_file: Path) -> Non
     assert json.loads(said)["found"] == encode_key(own.public_key)
     assert run("names", "resolve", "fc00::1", *options).exit_code == 1
     assert run("names", "resolve", "example.com", *options).exit_code == 2
+    for unknown in ("zoe", "zoe.cjdns.alt"):  # rightly written, but nobody is called that
+        done = run("names", "resolve", unknown, *options)
+        assert done.exit_code == 1
+        assert "no node of 'zoe' is in the address book" in done.stderr
 
 
 def test_setup_prints_the_text_alone_on_standard_output(
