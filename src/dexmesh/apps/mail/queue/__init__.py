@@ -6,5 +6,6 @@ Spec      docs/apps/mail.md §4 Queue
 
 from dexmesh.apps.mail.queue.mailqueue import MailQueue
 from dexmesh.apps.mail.queue.rows import DsnAsked, Notify, QueueId, State, Waiting
+from dexmesh.apps.mail.queue.textqueue import TextQueue
 
-__all__ = ["DsnAsked", "MailQueue", "Notify", "QueueId", "State", "Waiting"]
+__all__ = ["DsnAsked", "MailQueue", "Notify", "QueueId", "State", "TextQueue", "Waiting"]

@@ -23,6 +23,7 @@ from typing import TypeVar
 from dexmesh.apps.base.domains import parse_domain, suggest_tag
 from dexmesh.apps.base.home import Home
 from dexmesh.apps.base.mailbox import Mailbox
+from dexmesh.apps.base.writer import Change, Writer
 from dexmesh.apps.mail.proto.attempts import TEXT_GONE, Due, Outcome
 from dexmesh.apps.mail.proto.schedule import QueueClock
 from dexmesh.apps.mail.queue import progress, reports, tables
@@ -31,7 +32,7 @@ from dexmesh.apps.mail.queue.progress import Moment
 from dexmesh.apps.mail.queue.reports import PendingReport
 from dexmesh.apps.mail.queue.rows import DsnAsked, QueueId, Recipient, Waiting, Work
 from dexmesh.apps.mail.queue.tables import Gone, NewMail
-from dexmesh.apps.mail.queue.writer import Change, Writer
+from dexmesh.apps.mail.queue.textqueue import TextQueue
 from dexmesh.errors import MailError
 from dexmesh.wire.address import Address
 
@@ -74,6 +75,7 @@ class MailQueue:
         self._reading = asyncio.Lock()
         self._messages = self._bytes = 0
         self._wants_sync = False
+        self.texts = TextQueue(self._do, self._read, self._q, self._unix_time)
         self.news = asyncio.Event()
         """Set when a node may be due sooner than it was."""
 
@@ -83,7 +85,9 @@ class MailQueue:
         """Make or continue the queue. Raises MailError 452 if the disk does not allow that."""
         with _disk_errors():
             await self._in_thread(self._files.open)
-        self._writer = Writer(lambda: tables.connect(self._database), self._before_commit)
+        self._writer = Writer(
+            "mail queue", lambda: tables.connect(self._database), self._before_commit
+        )
         names = await self._in_thread(self._files.names)
         orphans = await self._do(lambda one: self._start(one, names))
         for file in orphans:

@@ -15,12 +15,13 @@ from pathlib import Path
 from typing import Any
 
 from dexmesh.apps.mail.proto.schedule import QueueClock
+from dexmesh.apps.mail.queue import texts
 from dexmesh.apps.mail.queue.files import Written
 from dexmesh.apps.mail.queue.rows import DsnAsked, QueueId, State, Waiting
 from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
 
-VERSION = 1
+VERSION = 2
 BUSY_S = 10.0
 MAX_SPELLINGS = 20_000  # ours: the longest unused is forgotten
 
@@ -87,11 +88,13 @@ def connect(path: Path) -> sqlite3.Connection:
 
 
 def prepare(connection: sqlite3.Connection) -> None:
-    """Make the tables if they are not there."""
+    """Make the tables that are not there; those of older versions stay as they are."""
     (version,) = connection.execute("PRAGMA user_version").fetchone()
-    if version == 0:
-        for statement in _SCHEMA.split(";"):
+    missing = (_SCHEMA, texts.SCHEMA)[version:]
+    for schema in missing:
+        for statement in schema.split(";"):
             connection.execute(statement)
+    if missing:
         connection.execute(f"PRAGMA user_version = {VERSION}")
 
 

@@ -1,0 +1,59 @@
+"""Say how a text goes from the durable queue to the other node, without queue and phone knowing each other.
+
+Place     mail/texting.py (which text, when) -> here -> call/texting.py (how)
+Spec      docs/decisions/0013; docs/apps/sip.md §3 ("the same queue as mail")
+Not here  the queue (mail/queue/), SIP (call/)
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Protocol
+
+from dexmesh.values import dataclass
+from dexmesh.wire.address import Address
+
+
+@dataclass(frozen=True, slots=True)
+class QueuedText:
+    """A text that waits. `remote_user`: who is meant on that node, may be "".
+
+    `message_id` is the same in every try; `number` is the queue's, never used twice.
+    """
+
+    number: int
+    user: str
+    address: Address
+    remote_user: str
+    body: str
+    message_id: str
+    created_unix: float
+
+
+class Fate(Enum):
+    """What became of a try."""
+
+    DELIVERED = "delivered"
+    REFUSED = "refused"  # for good: it waits no longer
+    LATER = "later"
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """The end of a try; `reason` is for a person, `after_s` the least pause the other side asks for."""
+
+    fate: Fate
+    reason: str = ""
+    after_s: float = 0.0
+
+
+class Carrier(Protocol):
+    """Who takes texts to other nodes."""
+
+    async def carry(self, text: QueuedText, /) -> Carried:
+        """Try once. Where the fate is final, whoever wrote the text can see it when this returns."""
+        ...
+
+    async def give_up(self, text: QueuedText, reason: str, /) -> None:
+        """The text waits no longer and was not delivered: whoever wrote it is to see that."""
+        ...

@@ -1,0 +1,130 @@
+"""Bring the texts of the queue to other nodes, by a carrier that somebody else is.
+
+Place     queue/ says what is due, delivery.py who lives -> here -> base/carrier.py
+Spec      docs/apps/sip.md §3 (MESSAGE); docs/decisions/0013
+Keeps     texts for one node go one after the other, in order; MAX_NODES at a time; a node that showed
+          itself is tried at once; what became of a text is on disk before the next one goes
+Not here  the mails (delivery.py), the rows (queue/texts.py), SIP (call/)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from contextlib import suppress
+
+from dexmesh.apps.base.carrier import Carrier, Fate, QueuedText
+from dexmesh.apps.mail.queue import TextQueue
+from dexmesh.errors import DexmeshError, MailError
+from dexmesh.wire.address import Address
+
+MAX_NODES = 16  # ours
+AT_ONCE = 20  # ours: texts for one node fetched at a time
+LONGEST_SLEEP_S = 10.0  # ours
+TROUBLE_S = 10.0  # ours: pause after our own disk said no
+WATCHED = 1024  # ours: nodes whose return is noticed
+GAVE_UP = "it could not be delivered in 14 days"
+
+log = logging.getLogger(__name__)
+
+
+class TextDelivery:
+    """One per worker; `run` goes on for ever. Without a carrier texts wait."""
+
+    def __init__(self, queue: TextQueue) -> None:
+        self.carrier: Carrier | None = None
+        self.counts = {"delivered": 0, "refused": 0, "put off": 0}
+        self._queue = queue
+        self._tasks: dict[Address, asyncio.Task[None]] = {}
+        self._silent: frozenset[Address] = frozenset()
+        self._shown: set[Address] = set()
+        self._wake = asyncio.Event()
+
+    def heard(self, address: Address) -> None:
+        """That node gave a sign of life."""
+        if address in self._silent:
+            self._shown.add(address)
+            self._wake.set()
+
+    def added(self) -> None:
+        """Something new waits, or shall be tried now."""
+        self._wake.set()
+
+    async def silent_nodes(self) -> Sequence[Address]:
+        """The nodes that texts wait for."""
+        try:
+            found = await self._queue.nodes(WATCHED)
+        except MailError:
+            return tuple(self._silent)
+        self._silent = frozenset(found)
+        return found
+
+    async def run(self) -> None:
+        """Deliver for ever."""
+        try:
+            while True:
+                self._wake.clear()
+                try:
+                    pause_s = await self._begin()
+                except MailError as error:
+                    log.warning("the texts that wait cannot be read", extra={"reason": error.cause})
+                    pause_s = TROUBLE_S
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(pause_s):
+                        await self._wake.wait()
+        finally:
+            await self.close()
+
+    async def close(self) -> None:
+        """End every try; the texts stay."""
+        tasks = tuple(self._tasks.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self._tasks.clear()
+
+    async def _begin(self) -> float:
+        if self.carrier is None:
+            return LONGEST_SLEEP_S
+        for address in tuple(self._shown):
+            await self._queue.wake(address)
+        self._shown.clear()
+        for address in await self._queue.nodes_due(MAX_NODES * 2):
+            if address not in self._tasks and len(self._tasks) < MAX_NODES:
+                self._tasks[address] = task = asyncio.create_task(self._to(address, self.carrier))
+                task.add_done_callback(lambda done, who=address: self._finished(who, done))  # type: ignore[misc]
+        left_s = await self._queue.seconds_until_due()
+        if left_s is None or self._tasks:  # those are due until their try is over, which wakes us
+            return LONGEST_SLEEP_S
+        return min(max(left_s, 0.05), LONGEST_SLEEP_S)
+
+    def _finished(self, address: Address, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(address, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("a text could not be sent", exc_info=error)
+        self._wake.set()
+
+    async def _to(self, address: Address, carrier: Carrier) -> None:
+        """Everything that waits for a node, until one has to wait longer."""
+        try:
+            while texts := await self._queue.texts_for(address, AT_ONCE):
+                for text in texts:
+                    if not await self._try(text, carrier):
+                        return
+        except DexmeshError as error:
+            log.warning("texts stand still", extra={"reason": str(error)})
+            await asyncio.sleep(TROUBLE_S)
+
+    async def _try(self, text: QueuedText, carrier: Carrier) -> bool:
+        carried = await carrier.carry(text)
+        if carried.fate is not Fate.LATER:
+            await self._queue.remove(text.number)
+            self.counts["delivered" if carried.fate is Fate.DELIVERED else "refused"] += 1
+            return True
+        self.counts["put off"] += 1
+        self._silent |= {text.address}
+        for over in await self._queue.put_off(text.address, carried.reason, carried.after_s):
+            await carrier.give_up(over, GAVE_UP)
+            await self._queue.remove(over.number)
+        return False
