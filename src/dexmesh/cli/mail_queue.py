@@ -16,6 +16,8 @@ from dexmesh.cli.mail_words import HomeOption, UserOption, ago, plain_reason, se
 from dexmesh.cli.output import example, note, print_json, print_table, reports_errors, say
 from dexmesh.cli.places import JsonOption
 
+MOST_NODES = 5  # ours: of which it is told what was found there
+
 IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A number of `queue`, or all.")]
 EverybodyOption = Annotated[
     bool, typer.Option("--everybody", help="The mail of all users (for the owner of the service).")
@@ -45,8 +47,10 @@ def queue(
     print_table(columns, [_row(one) for one in rows])
     if len(rows) == limit:
         note("there may be more: --limit shows them")
-    for node in told["reach"]:
+    for node in told["reach"][:MOST_NODES]:
         _say_reach(node)
+    if len(told["reach"]) > MOST_NODES:
+        note(f"what was found at {len(told['reach']) - MOST_NODES} other nodes: --json")
 
 
 def _row(one: dict[str, Any]) -> list[str]:

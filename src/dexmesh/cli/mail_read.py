@@ -87,7 +87,8 @@ def _row(one: dict[str, Any]) -> list[str]:
             if one[name]
         )
     )
-    other = one["to"] if one["folder"] in ("Sent", "Drafts") else who_wrote(one)
+    is_own = one["folder"] in ("Sent", "Drafts")
+    other = ", ".join(one["to_names"]) or one["to"] if is_own else who_wrote(one)
     subject = one["subject"] or "(no subject)"
     return [marks, one["id"], other, subject, when(one["unix_time"]), size_in_words(one["size"])]
 
@@ -98,6 +99,10 @@ def _say_rest(told: dict[str, Any], unread: bool) -> None:
         note(f"nothing {'unread ' if unread else ''}in {told['folder']}")
     elif not unread and total > shown:
         note(f"{total - shown} older ones are not shown: --limit shows more")
+    if told["requests"]:
+        count = told["requests"]
+        mails = "1 mail of a stranger waits" if count == 1 else f"{count} mails of strangers wait"
+        note(f"{mails}: `dexmesh mail requests`")
     if told["mbox"]:
         note(
             f"new mail goes to {told['mbox']}: your mail program reads it there (`mutt -f`, `s-nail -f`)"
@@ -273,9 +278,9 @@ def delete(
     done = []
     with service_of(home, user) as service:
         for number in numbers:
-            done.append(service.call("mail.delete", id=number, folder=folder, for_good=for_good))
+            told = service.call("mail.delete", id=number, folder=folder, for_good=for_good)
+            done.append(told)
+            if not as_json:  # at once: the next may not be there
+                say(f"{number} is {told['id']} now" if told["id"] else f"{number} is gone")
     if as_json:
         print_json({"deleted": done})
-        return
-    for number, told in zip(numbers, done, strict=True):
-        say(f"{number} is {told['id']} now" if told["id"] else f"{number} is gone")

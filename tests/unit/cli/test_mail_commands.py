@@ -80,6 +80,21 @@ def test_a_mail_is_listed_and_read_and_then_it_is_read(world: DeskWorld) -> None
     assert "nothing unread in INBOX" in mail("list", "--unread").stderr
 
 
+def test_the_list_says_that_strangers_wait(world: DeskWorld) -> None:
+    assert "strangers" not in mail("list").stderr
+    world.receive(folder=Folder.REQUESTS)
+    assert "1 mail of a stranger waits: `dexmesh mail requests`" in mail("list").stderr
+    world.receive(folder=Folder.REQUESTS)
+    assert "2 mails of strangers wait" in mail("list").stderr
+    assert as_json("list")["requests"] == 2
+    assert "wait" not in mail("list", "-f", "Requests").stderr
+
+
+def test_what_was_deleted_is_told_also_where_the_next_is_not_there(world: DeskWorld) -> None:
+    world.receive()
+    assert mail("delete", "1", "9", code=Exit.FAILED).stdout == "1 is Trash/1 now\n"
+
+
 def test_a_contact_is_shown_by_the_petname(world: DeskWorld) -> None:
     eve(world)
     world.receive()
@@ -228,6 +243,7 @@ def test_mail_to_a_contact_waits_in_the_queue_and_lies_in_sent(world: DeskWorld)
     assert f"bob@{world.me.literal}".encode() in queued(world)
     sent = as_json("list", "-f", "Sent")["messages"]
     assert [(one["subject"], one["is_unread"]) for one in sent] == [("tonight", False)]
+    assert mail("list", "-f", "Sent").stdout.split("\t")[2] == "eve"
     rows = as_json("queue")["waiting"]
     assert [(one["petname"], one["tries"], one["state"]) for one in rows] == [("eve", 0, "waiting")]
 
@@ -259,7 +275,9 @@ def test_an_unknown_name_sends_nothing_and_says_who_may_be_meant(world: DeskWorl
     assert f"eve@{EVE_LITERAL}" in error
     error = mail("send", "stuart", code=Exit.USAGE).stderr
     assert "the subject is missing" in error
-    mail("send", "stuart", "eve@example.org", "x", "-m", "y", code=Exit.USAGE)
+    error = mail("send", "stuart", "eve@example.org", "x", "-m", "y", code=Exit.USAGE).stderr
+    assert "mail goes to nodes of the mesh" in error
+    assert "contact add" not in error
     assert as_json("queue")["waiting"] == []
     assert as_json("list", "-f", "Sent")["messages"] == []
 

@@ -26,7 +26,7 @@ from dexmesh.apps.mail.control_calls import (
     text_of,
     texts_of,
 )
-from dexmesh.apps.mail.imap.boxes import INBOX, TRASH, Box, FolderNameError
+from dexmesh.apps.mail.imap.boxes import INBOX, REQUESTS, TRASH, Box, FolderNameError
 from dexmesh.apps.mail.imap.folder import Entry, Folder
 from dexmesh.apps.mail.store.maildir import Entry as FileEntry
 from dexmesh.apps.mail.store.summary import HEAD_BYTES, summarize
@@ -35,6 +35,7 @@ from dexmesh.errors import AppError
 from dexmesh.wire.address import format_address
 
 MAX_LIST = 1000  # ours: lines at once
+MAX_NAMES = 10  # ours: of recipients in a line
 LONGEST_WAIT_S = 280.0  # ours: less than the socket's limit for one call
 PIECE_BYTES = 384 << 10  # ours
 NEWS_POLL_S = 0.3  # ours: two stats of a directory each time
@@ -94,7 +95,12 @@ class Reading:
             "total": total,
             "unread": unread,
             "mbox": self._mbox(user) if name == INBOX else None,
+            "requests": await self._requests(user) if name == INBOX else None,
         }
+
+    async def _requests(self, user: str) -> int:
+        """How many mails of strangers wait to be accepted."""
+        return len((await open_box(self._desk, user, REQUESTS)).folder.entries)
 
     def _mbox(self, user: str) -> str | None:
         settings = self._desk.settings.user(user)
@@ -115,6 +121,10 @@ class Reading:
             if sender and not summary.is_from_other
             else "",
             "to": summary.to_text,
+            "to_names": [
+                self._desk.petname_at(one) or one.name or str(one)
+                for one in readable_mailboxes(summary.to_text)[:MAX_NAMES]
+            ],
             "subject": summary.subject,
             "unix_time": summary.unix_time,
             "date": summary.date_text,

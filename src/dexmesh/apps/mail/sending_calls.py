@@ -112,7 +112,9 @@ class Sending:
         if isinstance(found, Mailbox):
             return found
         hint = found.hint
-        if not found.instead:
+        if not found.instead and "@" in word:
+            hint = "mail goes to nodes of the mesh: name@[IPv6:fc..], name@<key>.k, or a petname"
+        elif not found.instead:
             hint = f"`dexmesh contact add {word.strip()[:40]} ADDRESS` takes somebody in; {hint}"
         return AppError(found.reason, hint)
 
