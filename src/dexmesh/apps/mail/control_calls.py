@@ -10,12 +10,19 @@ Not here  who may act for whom (base/control.py), how it looks on a terminal (cl
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import Any, ParamSpec, Protocol, TypeVar
 
+from dexmesh.apps.base.arguments import MAX_WORD_CHARS as MAX_WORD_CHARS
+from dexmesh.apps.base.arguments import Arguments as Arguments
+from dexmesh.apps.base.arguments import flag_of as flag_of
+from dexmesh.apps.base.arguments import is_trusted as is_trusted
+from dexmesh.apps.base.arguments import number_of as number_of
+from dexmesh.apps.base.arguments import require_user as require_user
+from dexmesh.apps.base.arguments import text_of as text_of
+from dexmesh.apps.base.arguments import texts_of as texts_of
 from dexmesh.apps.base.control import Caller, ControlServer
 from dexmesh.apps.base.mailbox import Mailbox
 from dexmesh.apps.base.me import Me
@@ -27,13 +34,10 @@ from dexmesh.apps.mail.queue import MailQueue, QueueId
 from dexmesh.apps.mail.reach import ReachChecker
 from dexmesh.apps.mail.spool import Spool
 from dexmesh.apps.mail.store import MailStore
-from dexmesh.errors import AppError, DexmeshError
+from dexmesh.errors import DexmeshError
 from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
 
-MAX_WORD_CHARS = 2000  # ours: of one argument that is no text
-
-Arguments = dict[str, Any]
 P = ParamSpec("P")
 R = TypeVar("R")
 
@@ -98,52 +102,3 @@ def register(server: ControlServer, desk: Desk) -> None:
         return {"user": user, "password": await desk.in_thread(desk.passwords.renew, user)}
 
     server.register("mail.password", password)
-
-
-def is_trusted(caller: Caller) -> bool:
-    """Whether the caller may look at what is everybody's."""
-    return caller.uid in (0, os.geteuid())
-
-
-def require_user(caller: Caller) -> str:
-    """The user the caller acts for. Raises AppError if there is none."""
-    if not caller.user:
-        raise AppError("there are no mail users yet", "`dexmesh mail user add NAME` makes one")
-    return caller.user
-
-
-# --- Arguments --------------------------------------------------------------------------------------
-
-
-def text_of(arguments: Arguments, name: str, default: str | None = None, most: int = 2000) -> str:
-    """A text argument. Raises AppError."""
-    value = arguments.get(name, default)
-    if not isinstance(value, str) or len(value) > most:
-        raise AppError(f"the call needs {name!r}, a text of at most {most} characters")
-    return value
-
-
-def texts_of(arguments: Arguments, name: str, most: int = 200) -> list[str]:
-    """A list of texts; a missing one is empty. Raises AppError."""
-    value = arguments.get(name, [])
-    is_list = isinstance(value, list) and len(value) <= most
-    if not is_list or not all(isinstance(one, str) and len(one) <= MAX_WORD_CHARS for one in value):
-        raise AppError(f"{name!r} is a list of at most {most} texts")
-    return list(value)
-
-
-def number_of(arguments: Arguments, name: str, default: float, least: float, most: float) -> float:
-    """A number within limits. Raises AppError."""
-    value = arguments.get(name, default)
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not least <= value <= most:
-        raise AppError(f"{name!r} is a number from {least:g} to {most:g}")
-    return float(value)
-
-
-def flag_of(arguments: Arguments, name: str) -> bool:
-    """Whether something is asked for; a missing one is no. Raises AppError."""
-    value = arguments.get(name, False)
-    if not isinstance(value, bool):
-        raise AppError(f"{name!r} is true or false")
-    return value
