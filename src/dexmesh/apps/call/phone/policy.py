@@ -9,7 +9,7 @@ Not here  who the caller is (identity.py), how long it rings (call.py)
 from __future__ import annotations
 
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterable
 
 from dexmesh.apps.call.phone.counters import Count
@@ -24,6 +24,10 @@ IN_CALL_PER_S = 50.0  # ours: of one node, inside calls it has with us
 STRANGERS_PER_S = 50.0  # ours: of all strangers together; addresses are cheap
 MAX_EARLY_OF_ONE = 3  # sip.md §3 rule 5: calls of one node that ring
 MAX_EARLY = 30  # sip.md §3 rule 5: of all nodes
+MAX_MISSED_OF_ONE = 10  # ours: entries of one stranger in the history in QUOTA_S
+MAX_TEXTS_OF_ONE = 20  # ours: texts of one stranger in QUOTA_S
+MAX_STRANGERS = 100  # ours: in QUOTA_S; as in mail, their number is what counts
+QUOTA_S = 3600.0  # ours
 MAX_NODES = 1024  # ours: the one that was silent longest is forgotten
 
 
@@ -108,24 +112,44 @@ class Bucket:
         self._left -= 1.0
 
 
+@dataclass(frozen=True, slots=True)
+class TooMuch:
+    """A request goes no further. `retry_after_s`: what to tell; None where even that is too much."""
+
+    why: Count
+    retry_after_s: int | None
+
+
+class _Node:
+    """What one node may do: ask us outside calls, ask us in calls, be told that it is too much."""
+
+    __slots__ = ("in_calls", "outside", "refusals")
+
+    def __init__(self, now: float) -> None:
+        self.outside = Bucket(REQUESTS_PER_S, now)
+        self.in_calls = Bucket(IN_CALL_PER_S, now)
+        self.refusals = Bucket(REQUESTS_PER_S, now)
+
+
 class Rates:
     """How many requests each node sent lately. Never reads a clock."""
 
     def __init__(self) -> None:
-        self._nodes: OrderedDict[tuple[Address, bool], Bucket] = OrderedDict()
+        self._nodes: OrderedDict[Address, _Node] = OrderedDict()
         self._strangers: Bucket | None = None
 
     def judge(
         self, address: Address, now: float, *, is_contact: bool, is_in_call: bool
-    ) -> tuple[Count, int] | None:
-        """Count a request; or why it is too much and after how many seconds to come again."""
-        waits = [(self._bucket(address, is_in_call, now), Count.TOO_FAST)]
+    ) -> TooMuch | None:
+        """Count a request; or say what is to be done instead of answering it."""
+        node = self._node(address, now)
+        waits = [(node.in_calls if is_in_call else node.outside, Count.TOO_FAST)]
         if not is_contact and not is_in_call:
             self._strangers = self._strangers or Bucket(STRANGERS_PER_S, now)
             waits.append((self._strangers, Count.STRANGERS_TOO_FAST))
         for bucket, why in waits:
             if (wait := bucket.wait(now)) > 0:
-                return why, max(1, math.ceil(wait))
+                return TooMuch(why, max(1, math.ceil(wait)) if _take(node.refusals, now) else None)
         for bucket, _why in waits:
             bucket.take()
         return None
@@ -133,13 +157,38 @@ class Rates:
     def __len__(self) -> int:
         return len(self._nodes)
 
-    def _bucket(self, address: Address, is_in_call: bool, now: float) -> Bucket:
-        key = (address, is_in_call)
-        bucket = self._nodes.get(key)
-        if bucket is None:
-            bucket = Bucket(IN_CALL_PER_S if is_in_call else REQUESTS_PER_S, now)
-            self._nodes[key] = bucket
+    def _node(self, address: Address, now: float) -> _Node:
+        node = self._nodes.get(address)
+        if node is None:
+            node = self._nodes[address] = _Node(now)
             if len(self._nodes) > MAX_NODES:
                 self._nodes.popitem(last=False)
-        self._nodes.move_to_end(key)
-        return bucket
+        self._nodes.move_to_end(address)
+        return node
+
+
+def _take(bucket: Bucket, now: float) -> bool:
+    if bucket.wait(now) > 0:
+        return False
+    bucket.take()
+    return True
+
+
+class StrangersQuota:
+    """How much of strangers is kept in an hour: so many of each, of so many of them."""
+
+    def __init__(self, most_of_one: int) -> None:
+        self._most = most_of_one
+        self._ends_at = 0.0
+        self._counts: Counter[Address] = Counter()
+
+    def take(self, address: Address, now: float) -> int | None:
+        """Count one more; or in how many seconds to come again."""
+        if now >= self._ends_at:
+            self._counts.clear()
+            self._ends_at = now + QUOTA_S
+        is_full = address not in self._counts and len(self._counts) >= MAX_STRANGERS
+        if is_full or self._counts[address] >= self._most:
+            return max(1, math.ceil(self._ends_at - now))
+        self._counts[address] += 1
+        return None

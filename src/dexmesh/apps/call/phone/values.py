@@ -36,7 +36,6 @@ class UserSettings:
 
     `auto_answer` is for contacts only. `has_voicemail`: a call that does not ring because of
     `do_not_disturb` or another call gives `Unanswered` at once, instead of 480 or 486.
-    `display_name` is told to everybody who is called.
     """
 
     do_not_disturb: bool = False
@@ -44,7 +43,6 @@ class UserSettings:
     call_waiting: bool = False
     strangers_ring: bool = False
     has_voicemail: bool = False
-    display_name: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -198,6 +196,21 @@ class Missed:
     users: tuple[str, ...]
     caller: Caller
     reason: MissedReason
+
+
+@dataclass(frozen=True, slots=True)
+class CallView:
+    """How a call stands, for a person. `state` is a word; `talked_s` counts from the answer."""
+
+    call: CallId
+    state: str
+    user: str
+    peer: Caller
+    is_outgoing: bool
+    plan: MediaPlan | None
+    held_here: bool
+    held_there: bool
+    talked_s: float
 
 
 # --- Texts

@@ -1,0 +1,71 @@
+"""Ask a contact with OPTIONS whether he is there, seldom.
+
+Place     core.py `ask` -> here -> `Presence`
+Spec      sip.md §3 "SIP subset" (at most once in 5 minutes, no SUBSCRIBE); RFC 3261 §11
+Keeps     at most MAX_NODES nodes are remembered
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from typing import Final
+
+from dexmesh.apps.call.phone.line import USER_AGENT, Line
+from dexmesh.apps.call.phone.values import Presence
+from dexmesh.apps.call.sip.build import make_request
+from dexmesh.apps.call.sip.message import Response
+from dexmesh.apps.call.sip.outputs import TransactionId, Why
+from dexmesh.apps.call.sip.peer import Peer
+from dexmesh.apps.call.sip.uri import SipUri, format_name_addr
+from dexmesh.wire.address import Address
+
+AGAIN_AFTER_S: Final = 300.0  # sip.md §3
+MAX_NODES: Final = 1024  # ours: the one asked longest ago is forgotten
+MAX_METHODS: Final = 32  # ours
+
+
+class Asking:
+    """One per phone. Performs no I/O and never reads a clock."""
+
+    def __init__(self, line: Line) -> None:
+        self._line = line
+        self._asked_at: OrderedDict[Address, float] = OrderedDict()
+        self._open: dict[TransactionId, Address] = {}
+
+    def ask(self, user: str, target: SipUri, address: Address, now: float) -> bool:
+        """Ask; False if that was done less than 5 minutes ago. `Presence` follows."""
+        before = self._asked_at.get(address)
+        if before is not None and now - before < AGAIN_AFTER_S:
+            return False
+        self._asked_at.pop(address, None)
+        self._asked_at[address] = now
+        if len(self._asked_at) > MAX_NODES:
+            self._asked_at.popitem(last=False)
+        request = make_request(
+            "OPTIONS",
+            target.text,
+            from_=self._line.from_of(user, self._line.random_name()),
+            to=format_name_addr("", target.text),
+            call_id=self._line.random_name(),
+            cseq=1,
+            fields=[self._line.contact_of(user), ("Accept", "application/sdp"), USER_AGENT],
+        )
+        to = Peer(address, target.port_or_default, target.is_tcp)
+        self._open[self._line.request(request, to, self, now)] = address
+        return True
+
+    def handle_answer(self, id_: TransactionId, response: Response, peer: Peer, now: float) -> None:
+        """Any answer means that a phone is there."""
+        if response.is_final:
+            methods = response.headers.all("Allow")[:MAX_METHODS]
+            self._finish(id_, True, frozenset(one.upper() for one in methods))
+
+    def handle_failed(self, id_: TransactionId, why: Why, now: float) -> None:
+        """No answer."""
+        self._finish(id_, False, frozenset())
+
+    def _finish(self, id_: TransactionId, is_there: bool, methods: frozenset[str]) -> None:
+        address = self._open.pop(id_, None)
+        self._line.release([id_])
+        if address is not None:
+            self._line.tell(Presence(address, is_there, methods))
