@@ -218,8 +218,9 @@ class ControlServer:
     async def _next(self, items: AsyncIterator[Reply], left: asyncio.Future[None]) -> Reply | None:
         """The next item, None at the end. Raises _ClientLeftError."""
         item = asyncio.ensure_future(_anext(items))
+        both: set[asyncio.Future[Any]] = {item, left}
         try:
-            await asyncio.wait({item, left}, timeout=CALL_S, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(both, timeout=CALL_S, return_when=asyncio.FIRST_COMPLETED)
             if not item.done():
                 raise _ClientLeftError if left.done() else TimeoutError
             return item.result()

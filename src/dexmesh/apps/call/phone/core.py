@@ -161,14 +161,14 @@ class Phone:
     # --- Texts, presence
 
     def send_text(
-        self, user: str, address: Address, name: str, text: str, now: float, *, message_id: str
+        self, user: str, target: SipUri, text: str, now: float, *, message_id: str
     ) -> TextId:
-        """Send a text to `name` (empty: whoever is first) at that node; `TextDone` follows.
+        """Send a text to somebody (without a user: whoever is first there); `TextDone` follows.
 
         `message_id` names the text however often it is tried (8 to 128 of A-Z a-z 0-9 . @ _ -), so
         that it is shown once: nobody else may be able to guess it.
         """
-        target = uri_at(address, name)
+        address, target = _place(target)
         text_id = self._texts.send(user, target, address, text, message_id, now)
         self._drain(now)
         return text_id
