@@ -16,7 +16,7 @@ from dexmesh.wire.address import Address
 
 @dataclass(frozen=True, slots=True)
 class QueuedText:
-    """A text that waits. `remote_user`: who is meant on that node, may be "".
+    """A text that waits. `uri`: who is meant, a SIP URI on the node `address`.
 
     `message_id` is the same in every try; `number` is the queue's, never used twice.
     """
@@ -24,7 +24,7 @@ class QueuedText:
     number: int
     user: str
     address: Address
-    remote_user: str
+    uri: str
     body: str
     message_id: str
     created_unix: float

@@ -91,7 +91,7 @@ class NamesSettings:
 class PhoneSettings:
     """The phone, for the users of the mail settings. Media ports are even, each with the odd one above it.
 
-    `voicemail_after_s`: how long it rings before the machine answers; `greeting`: a WAV file to play then.
+    `greeting`: a WAV file that voicemail plays.
     """
 
     is_on: bool = False
@@ -99,7 +99,6 @@ class PhoneSettings:
     media_ports: tuple[int, int] = (7078, 7098)
     strangers_ring: bool = False
     has_voicemail: bool = True
-    voicemail_after_s: int = 30
     greeting: Path | None = None
 
 
@@ -282,7 +281,6 @@ def _read_phone(table: Table) -> PhoneSettings:
         media_ports=(ports[0], ports[1]),
         strangers_ring=table.take_bool("strangers_ring", False),
         has_voicemail=table.take_bool("voicemail", True),
-        voicemail_after_s=table.take_number("voicemail_after_s", 30, 5, 120),
         greeting=_path(table, "greeting"),
     )
     table.refuse_the_rest()
@@ -347,7 +345,6 @@ def render(settings: AppSettings) -> str:
         f"media_ports = {_toml(phone.media_ports)}  # the first and the last even one",
         f"strangers_ring = {_toml(phone.strangers_ring)}  # who is no contact rings, too",
         f"voicemail = {_toml(phone.has_voicemail)}",
-        f"voicemail_after_s = {phone.voicemail_after_s}",
         *_given("greeting", phone.greeting, "a WAV file; without it a short tone is played"),
     ]
     return "\n".join(lines) + "\n"

@@ -14,30 +14,25 @@ from collections.abc import Callable
 from dexmesh.apps.base.domains import parse_domain
 from dexmesh.apps.base.me import Me
 from dexmesh.apps.base.settings import MailSettings
+from dexmesh.apps.call.phone.core import uri_at
+from dexmesh.apps.call.sip.uri import SipUri, parse_uri
 from dexmesh.apps.contacts.book import AddressBook
 from dexmesh.apps.contacts.contact import Contact, sip_address
 from dexmesh.apps.contacts.recipients import Suggestions
-from dexmesh.errors import AppError, DexmeshError
+from dexmesh.errors import AppError, DecodeError, DexmeshError
 from dexmesh.values import dataclass
-from dexmesh.wire.address import Address, format_address
+from dexmesh.wire.address import Address
 
-_SIP_USER = re.compile(r"sips?:(?:([^@\s<>\"]*)@)?", re.IGNORECASE)
 _BRACKETS = re.compile(r"@\[(?!ipv6:)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom to call or to write to: a user (may be "") of a node. `name` is what he is called here."""
+    """Whom to call or to write to. `name` is what he is called here."""
 
     address: Address
-    user: str
+    uri: SipUri
     name: str
-
-    @property
-    def uri(self) -> str:
-        """`sip:bob@[fc00::1]`, for headers."""
-        before = f"{self.user}@" if self.user else ""
-        return f"sip:{before}[{format_address(self.address)}]"
 
 
 def find_target(book: AddressBook, text: str) -> Target:
@@ -57,19 +52,19 @@ def find_target(book: AddressBook, text: str) -> Target:
     address = parse_domain(found.domain, book.address_of)
     if address is None:
         raise AppError(f"{text[:80]} is no node of the mesh", "calls and texts stay on the mesh")
-    return Target(address, found.local, _name(book, address) or str(found))
+    return Target(address, uri_at(address, found.local), _name(book, address) or str(found))
 
 
 def _by_contact(contact: Contact) -> Target | None:
     for sip in contact.sips:
         if (address := sip_address(sip)) is not None:
-            return Target(address, _user_of(sip), contact.petname)
+            return Target(address, _uri(sip), contact.petname)
     for mail in contact.mesh_mails():
         address = parse_domain(mail.domain)
         if address is not None:
-            return Target(address, mail.local, contact.petname)
+            return Target(address, uri_at(address, mail.local), contact.petname)
     if contact.address is not None:
-        return Target(contact.address, "", contact.petname)
+        return Target(contact.address, uri_at(contact.address), contact.petname)
     return None
 
 
@@ -77,12 +72,16 @@ def _by_uri(book: AddressBook, text: str) -> Target:
     address = sip_address(text.partition(";")[0])
     if address is None:
         raise AppError(f"{text[:80]!r} is no SIP address of the mesh", "write sip:bob@[fc00::1]")
-    return Target(address, _user_of(text), _name(book, address) or text)
+    return Target(address, _uri(text), _name(book, address) or text)
 
 
-def _user_of(uri: str) -> str:
-    found = _SIP_USER.match(uri)
-    return (found[1] or "") if found else ""
+def _uri(text: str) -> SipUri:
+    try:
+        return parse_uri(text)
+    except DecodeError as error:
+        raise AppError(
+            f"{text[:80]!r} is no SIP address: {error}", "write sip:bob@[fc00::1]"
+        ) from None
 
 
 def _name(book: AddressBook, address: Address) -> str:

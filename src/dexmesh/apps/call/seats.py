@@ -83,6 +83,10 @@ class Seats:
         """The call is over, or its seat is gone."""
         self._of_call.pop(call, None)
 
+    def bells(self, user: str) -> int:
+        """How many listen for this user."""
+        return sum(line.user == user for line in self._bells)
+
     def has_seat(self, call: CallId) -> bool:
         """Whether somebody sits at that call."""
         return call in self._of_call

@@ -53,7 +53,7 @@ SETTINGS = AppSettings(
         imap_port=0,
     ),
     NamesSettings(False, "::1", 5353),
-    PhoneSettings(True, 5062, (7000, 7010), True, False, 20, Path("/srv/hello.wav")),
+    PhoneSettings(True, 5062, (7000, 7010), True, False, Path("/srv/hello.wav")),
 )
 ODD_TEXTS = st.text(min_size=1, max_size=20)  # hypothesis leaves surrogates out
 

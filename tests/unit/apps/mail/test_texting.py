@@ -22,7 +22,7 @@ GONE = Carried(Fate.LATER, "no answer")
 
 
 def text(body: str, address: Address = DAVE, user: str = "stuart") -> QueuedText:
-    return QueuedText(0, user, address, "dave", body, f"id-{body}", 1000.0)
+    return QueuedText(0, user, address, "sip:dave@[fc00::1]", body, f"id-{body}", 1000.0)
 
 
 class Time:

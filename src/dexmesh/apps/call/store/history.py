@@ -52,6 +52,12 @@ class History:
         """What became of a text of ours; False if that was known. Raises CallError."""
         return await self._do(lambda connection: tables.settle(connection, number, state, reason))
 
+    async def settle_text(self, message_id: str, state: State, reason: str = "") -> bool:
+        """The same for a text known by its id. Raises CallError."""
+        return await self._do(
+            lambda connection: tables.settle_text(connection, message_id, state, reason)
+        )
+
     async def receipt(self, address: Address, message_id: str, state: State) -> bool:
         """The other side says more about a text of ours that it had. Raises CallError."""
         return await self._do(

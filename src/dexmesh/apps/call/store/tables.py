@@ -30,7 +30,7 @@ CREATE TABLE entries (
     text TEXT NOT NULL, message_id TEXT NOT NULL, mail TEXT NOT NULL, is_seen INTEGER NOT NULL);
 CREATE INDEX entries_of ON entries (user, kind, id);
 CREATE INDEX entries_with ON entries (user, address, id);
-CREATE INDEX entries_twice ON entries (address, message_id) WHERE message_id <> '';
+CREATE INDEX entries_twice ON entries (message_id, address) WHERE message_id <> '';
 """
 _COLUMNS = (
     "id, user, kind, is_outgoing, address, remote_user, claimed_name, is_request, is_flagged,"
@@ -148,6 +148,16 @@ def settle(connection: sqlite3.Connection, number: int, state: State, reason: st
         (state, reason, number, State.WAITING),
     )
     return cursor.rowcount > 0
+
+
+def settle_text(connection: sqlite3.Connection, message_id: str, state: State, reason: str) -> bool:
+    """The same for a text known by its id."""
+    row = connection.execute(
+        "SELECT id FROM entries WHERE message_id = ? AND is_outgoing = 1 AND message_id <> ''"
+        " ORDER BY id DESC LIMIT 1",
+        (message_id,),
+    ).fetchone()
+    return row is not None and settle(connection, row[0], state, reason)
 
 
 def receipt(

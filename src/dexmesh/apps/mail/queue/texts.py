@@ -24,13 +24,13 @@ MAX_TEXTS_OF_NODE = 500  # ours: for one node
 SCHEMA = """
 CREATE TABLE texts (
     id INTEGER PRIMARY KEY AUTOINCREMENT, user TEXT NOT NULL, address BLOB NOT NULL,
-    remote_user TEXT NOT NULL, body TEXT NOT NULL, message_id TEXT NOT NULL,
+    uri TEXT NOT NULL, body TEXT NOT NULL, message_id TEXT NOT NULL,
     created_unix REAL NOT NULL, created_q REAL NOT NULL, next_q REAL NOT NULL,
     tries INTEGER NOT NULL DEFAULT 0, reason TEXT NOT NULL DEFAULT '');
 CREATE INDEX texts_due ON texts (next_q);
 CREATE INDEX texts_for ON texts (address, id);
 """
-_TEXT = "id, user, address, remote_user, body, message_id, created_unix"
+_TEXT = "id, user, address, uri, body, message_id, created_unix"
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,10 +53,10 @@ def add_text(connection: sqlite3.Connection, text: QueuedText, q: float) -> int:
         hint = "`dexmesh texts --waiting` shows them, `dexmesh mail cancel` takes them out"
         raise MailError(452, "4.3.1", "too many texts wait", hint=hint)
     cursor = connection.execute(
-        "INSERT INTO texts (user, address, remote_user, body, message_id, created_unix, created_q,"
+        "INSERT INTO texts (user, address, uri, body, message_id, created_unix, created_q,"
         " next_q) VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
         (
-            *(text.user, text.address, text.remote_user, text.body, text.message_id),
+            *(text.user, text.address, text.uri, text.body, text.message_id),
             *(text.created_unix, q, q),
         ),
     )
@@ -180,5 +180,5 @@ def _chosen(
 
 
 def _text(row: tuple[int, str, bytes, str, str, str, float]) -> QueuedText:
-    number, user, address, remote_user, body, message_id, created_unix = row
-    return QueuedText(number, user, Address(address), remote_user, body, message_id, created_unix)
+    number, user, address, uri, body, message_id, created_unix = row
+    return QueuedText(number, user, Address(address), uri, body, message_id, created_unix)
