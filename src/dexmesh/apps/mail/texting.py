@@ -122,9 +122,10 @@ class TextDelivery:
             await self._queue.remove(text.number)
             self.counts["delivered" if carried.fate is Fate.DELIVERED else "refused"] += 1
             return True
-        self.counts["put off"] += 1
         self._silent |= {text.address}
-        for over in await self._queue.put_off(text.address, carried.reason, carried.after_s):
+        overdue = await self._queue.put_off(text.address, carried.reason, carried.after_s)
+        self.counts["put off"] += 1
+        for over in overdue:
             await carrier.give_up(over, GAVE_UP)
             await self._queue.remove(over.number)
         return False
