@@ -8,13 +8,13 @@ Not here  deciding that a frame is lost (call/media/jitter.py)
 
 from __future__ import annotations
 
-import sys
 from array import array
 from collections.abc import Sequence
 from itertools import accumulate
 from operator import mul
 
 from dexmesh.apps.call.codec.interface import FRAME_MS
+from dexmesh.apps.call.codec.samples import bytes_of, samples_of
 
 HISTORY_MS = 40
 MIN_PITCH_MS = 2.5  # 400 Hz
@@ -93,23 +93,6 @@ class Concealment:
         )
         near = range(coarse * step - step + 1, coarse * step + step)
         return _best_lag(history, near, WINDOW_MS * self._per_ms)
-
-
-def samples_of(pcm: bytes) -> array[int]:
-    """Signed 16 bit, little endian, to numbers; half a sample at the end is dropped."""
-    samples = array("h")
-    samples.frombytes(pcm[: len(pcm) & ~1])
-    if sys.byteorder == "big":
-        samples.byteswap()
-    return samples
-
-
-def bytes_of(samples: Sequence[int]) -> bytes:
-    """The reverse."""
-    made = array("h", samples)
-    if sys.byteorder == "big":
-        made.byteswap()
-    return made.tobytes()
 
 
 def _best_lag(samples: Sequence[int], lags: range, window: int) -> int:

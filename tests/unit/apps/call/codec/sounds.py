@@ -6,7 +6,7 @@ import math
 import random
 from collections.abc import Callable
 
-from dexmesh.apps.call.codec.concealment import bytes_of, samples_of
+from dexmesh.apps.call.codec.samples import bytes_of, samples_of
 
 
 def sine(hertz: float, rate: int, seconds: float, amplitude: float = 10_000) -> bytes:

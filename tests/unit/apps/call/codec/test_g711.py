@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dexmesh.apps.call.codec.concealment import bytes_of, samples_of
 from dexmesh.apps.call.codec.g711 import A_LAW, MU_LAW, Law, make_pcma, make_pcmu
 from dexmesh.apps.call.codec.interface import MAX_PAYLOAD_MS
+from dexmesh.apps.call.codec.samples import bytes_of, samples_of
 from dexmesh.errors import UsageError
 from tests.unit.apps.call.codec.sounds import frames, loudness, sine, snr_db, voice
 
