@@ -154,5 +154,9 @@ class MailError(AppError):
         return self.code < 500
 
 
+class SoundError(AppError):
+    """A file or a device gives or takes no sound; the text says why, the hint what to use instead."""
+
+
 class NoServiceError(AppError):
     """The mail service does not run here: switch it on with `dexmesh mail on`, then `dexmesh up`."""
