@@ -311,6 +311,13 @@ def _read_content_type(headers: Headers) -> MediaType | None:
     return None if text is None else parse_media_type(text)
 
 
+def _check_date(headers: Headers) -> None:
+    """Dates are in GMT (RFC 3261 §20.17). Nothing here reads them, but a person may be shown one."""
+    text = headers.first("Date")
+    if text is not None and not text.upper().endswith(" GMT"):
+        raise DecodeError("a date that is not in GMT")
+
+
 def _read_max_forwards(headers: Headers) -> int | None:
     text = headers.first("Max-Forwards")
     return None if text is None else parse_number(text, MAX_FORWARDS)
@@ -325,4 +332,5 @@ _READERS: Final[tuple[tuple[str, Callable[[Headers], object]], ...]] = (
     ("Contact", _read_contact),
     ("Content-Type", _read_content_type),
     ("Max-Forwards", _read_max_forwards),
+    ("Date", _check_date),
 )
