@@ -13,6 +13,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from typing import ClassVar, Final
 
+from dexmesh.apps.call.media.sdp import Direction
 from dexmesh.apps.call.phone.changes import Changes
 from dexmesh.apps.call.phone.counters import Count
 from dexmesh.apps.call.phone.digits import ACCEPT_KEYS, KeySender, check_digits, read_digits
@@ -38,6 +39,7 @@ from dexmesh.apps.call.sip.message import Request, Response
 from dexmesh.apps.call.sip.outputs import Incoming, TransactionId, Why
 from dexmesh.apps.call.sip.peer import Peer
 
+CHECK_S: Final = 60.0  # ours: how often a call without sound is checked to be alive
 LINGER_S: Final = 70.0  # ours: longer than any transaction, which ends the call as a rule
 _OVER: Final = (State.CANCELLING, State.LEAVING, State.ENDED)
 
@@ -61,6 +63,7 @@ class Call(ABC):
         self._keys = KeySender(self)
         self._dialogs: list[Dialog] = []
         self._transactions: set[TransactionId] = set()
+        self._check: TransactionId | None = None
         self._deadline: float | None = None
         self._up_at: float | None = None
         self._was_told = False
@@ -170,12 +173,16 @@ class Call(ABC):
             self.changes.handle_answer(response, now)
         elif self._keys.owns(id_):
             self._keys.handle_answer(response, now)
+        elif id_ == self._check and response.is_final:
+            self._check = None
+        if response.is_final:
+            self.disown(id_)
 
     def handle_failed(self, id_: TransactionId, why: Why, now: float) -> None:
         """A request of ours in this call, or an answer to a re-INVITE, came to nothing."""
         if self._keys.owns(id_):
             self._keys.handle_failed()
-        elif self.changes.owns(id_):
+        elif self.changes.owns(id_) or id_ == self._check:
             self.leave(EndReason.LOST, Side.NOBODY, now, Event.LOST)
 
     def handle_acked(self, id_: TransactionId, request: Request, now: float) -> None:
@@ -203,8 +210,19 @@ class Call(ABC):
             self._handle_deadline(now)
 
     def _handle_deadline(self, now: float) -> None:
-        """It rang too long, or lingered too long."""
-        self.leave(EndReason.NO_ANSWER, Side.NOBODY, now, Event.TOO_LONG)
+        """It rang too long, lingered too long, or it is time to look whether it is alive."""
+        if self.state is State.UP:
+            self._look_alive(now)
+        else:
+            self.leave(EndReason.NO_ANSWER, Side.NOBODY, now, Event.TOO_LONG)
+
+    def _look_alive(self, now: float) -> None:
+        """Nobody misses the sound of a held call: ask with OPTIONS whether the other side is there."""
+        self._deadline = now + CHECK_S
+        plan, dialog = self.media.plan, self.dialog
+        is_silent = plan is None or plan.agreed.direction is not Direction.SENDRECV
+        if is_silent and self._check is None and dialog is not None:
+            self._check = self.send(dialog.make_request("OPTIONS"), dialog, now)
 
     # --- Ending
 
@@ -236,7 +254,7 @@ class Call(ABC):
         if after is None:
             return False
         self.state = after
-        self._deadline = now + LINGER_S if self.is_over else None
+        self._deadline = now + (LINGER_S if self.is_over else CHECK_S)
         if after is State.ENDED:
             self._deadline = None
             self.line.ended.append(self)

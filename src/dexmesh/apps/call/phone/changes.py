@@ -85,7 +85,6 @@ class Changes:
             self._call.media.drop_offer()
             if response.status in TRY_LATER and self._tries < MAX_TRIES:
                 self._is_wanted, self._retry_at = True, now + self._delay()
-        self._call.disown(id_)
         self._sent = None
         self._call.tell_media()
         self.send_wanted(now)

@@ -96,7 +96,8 @@ class Negotiation:
         return Direction.SENDONLY if self.held_here else Direction.SENDRECV
 
     def _plan_of(self, agreed: Agreed) -> MediaPlan:
-        direction = agreed.direction.limited_to(self._willing())
+        """Who holds is neither heard nor hears, though his offer says that he would send (music)."""
+        direction = Direction.INACTIVE if self.held_here else agreed.direction
         return MediaPlan(self._remote, replace(agreed, direction=direction))
 
     def _seated(self) -> LocalMedia:
