@@ -20,7 +20,8 @@ from dexmesh.cli.output import Exit, example, note, print_json, reports_errors
 from dexmesh.cli.places import ConfigOption, JsonOption
 
 if TYPE_CHECKING:
-    from dexmesh.apps.mail.programs.values import Configuration, Situation
+    from dexmesh.apps.base.programs import Configuration
+    from dexmesh.apps.mail.programs.values import Situation
     from dexmesh.cli.setup_checks import Check
 
 app = typer.Typer(

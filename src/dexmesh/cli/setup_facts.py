@@ -19,12 +19,13 @@ from typing import TYPE_CHECKING
 
 from dexmesh.apps.base.home import Home, find_home
 from dexmesh.apps.base.me import Me
+from dexmesh.apps.base.programs import Person
 from dexmesh.apps.base.settings import AppSettings, MailSettings, load_settings
 from dexmesh.apps.mail.programs.alpine import Alpine
 from dexmesh.apps.mail.programs.mailrc import Flavour, Mailx
 from dexmesh.apps.mail.programs.mutt import Mutt
 from dexmesh.apps.mail.programs.opensmtpd import KnownName, OpenSmtpd
-from dexmesh.apps.mail.programs.values import OurNode, Person, Situation
+from dexmesh.apps.mail.programs.values import OurNode, Situation
 from dexmesh.cli.identity import parse_key
 from dexmesh.cli.mail_node import find_node
 from dexmesh.cli.output import fail, misused, note

@@ -8,7 +8,8 @@ Not here  the address book of alpine (contacts/exports.py)
 
 from __future__ import annotations
 
-from dexmesh.apps.mail.programs.values import Configuration, OurNode, Situation, comment
+from dexmesh.apps.base.programs import Configuration, comment
+from dexmesh.apps.mail.programs.values import OurNode, Situation
 from dexmesh.values import dataclass
 
 PROGRAM = "alpine"

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import enum
 
-from dexmesh.apps.mail.programs.values import Configuration, OurNode, Situation, comment
+from dexmesh.apps.base.programs import Configuration, comment
+from dexmesh.apps.mail.programs.values import OurNode, Situation
 from dexmesh.values import dataclass
 
 PROGRAM = "mailrc"

@@ -12,7 +12,8 @@ import re
 from collections.abc import Sequence
 
 from dexmesh.apps.base.domains import spellings
-from dexmesh.apps.mail.programs.values import Configuration, OurNode, Situation, comment
+from dexmesh.apps.base.programs import Configuration, comment
+from dexmesh.apps.mail.programs.values import OurNode, Situation
 from dexmesh.errors import AppError
 from dexmesh.values import dataclass
 from dexmesh.wire.address import Address, format_address, format_padded

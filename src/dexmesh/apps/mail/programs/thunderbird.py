@@ -12,7 +12,8 @@ import enum
 import json
 from xml.sax.saxutils import escape
 
-from dexmesh.apps.mail.programs.values import Configuration, Situation, comment
+from dexmesh.apps.base.programs import Configuration, comment
+from dexmesh.apps.mail.programs.values import Situation
 from dexmesh.errors import AppError
 from dexmesh.values import dataclass
 

@@ -1,36 +1,15 @@
-"""What a configuration is made from, and what comes out.
+"""What the configuration of a mail program is made from.
 
 Place     cli/setup_facts.py -> here -> the modules of the programs
 Spec      docs/apps/mail.md §3
-Keeps     no name of a user or a person breaks out of the quotes it is written into
+Not here  the person, and what comes out (base/programs.py)
 """
 
 from __future__ import annotations
 
-import re
-
 from dexmesh.apps.base.me import Me
-from dexmesh.errors import AppError
+from dexmesh.apps.base.programs import Person
 from dexmesh.values import dataclass
-
-_USER = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+-]{0,62}")
-_UNFIT = re.compile(r'[^\w .,\'+-]|[\x00-\x1f"\\]')
-
-
-@dataclass(frozen=True, slots=True)
-class Person:
-    """Who writes: the local user and the name that others shall see."""
-
-    user: str
-    full_name: str
-
-    @classmethod
-    def named(cls, user: str, full_name: str = "") -> Person:
-        """A person whose names can stand in a configuration; AppError for a user that cannot."""
-        if not _USER.fullmatch(user):
-            raise AppError(f"{user!r} is no user name that mail can carry")
-        shown = " ".join(_UNFIT.sub(" ", full_name).split())
-        return cls(user, shown or user)
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,18 +53,3 @@ class Situation:
     def key_address(self) -> str:
         """The person's mail address by key name, for programs that cannot read literals."""
         return f"{self.person.user}@{self.me.key_name}"
-
-
-@dataclass(frozen=True, slots=True)
-class Configuration:
-    """A finished configuration: its usual place, its text, and what its owner must know."""
-
-    program: str
-    path: str
-    text: str
-    notes: tuple[str, ...] = ()
-
-
-def comment(lines: list[str], mark: str = "#") -> str:
-    """The lines as comments of a configuration file."""
-    return "".join(f"{mark} {line}".rstrip() + "\n" for line in lines)

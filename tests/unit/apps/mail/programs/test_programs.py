@@ -8,13 +8,14 @@ from xml.etree import ElementTree
 import pytest
 
 from dexmesh.apps.base.me import Me
+from dexmesh.apps.base.programs import Person
 from dexmesh.apps.mail.programs import alpine, mailrc, mutt, opensmtpd, thunderbird
 from dexmesh.apps.mail.programs.alpine import Alpine
 from dexmesh.apps.mail.programs.mailrc import Flavour, Mailx
 from dexmesh.apps.mail.programs.mutt import Mutt
 from dexmesh.apps.mail.programs.opensmtpd import KnownName, OpenSmtpd
 from dexmesh.apps.mail.programs.thunderbird import Form
-from dexmesh.apps.mail.programs.values import OurNode, Person, Situation
+from dexmesh.apps.mail.programs.values import OurNode, Situation
 from dexmesh.errors import AppError
 from dexmesh.wire.address import format_address, format_padded
 from dexmesh.wire.keys import PublicKey, address_of, decode_key, encode_key, is_node_key
