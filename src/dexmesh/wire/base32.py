@@ -11,8 +11,12 @@ from dexmesh.errors import DecodeError
 
 ALPHABET = "0123456789bcdfghjklmnpqrstuvwxyz"  # 01 §1: no a, e, i, o
 
-_VALUES = {character: value for value, character in enumerate(ALPHABET)} | {
-    character.upper(): value for value, character in enumerate(ALPHABET)
+# int() reads digits 0-9a-v of base 32: one call in C instead of a loop over the characters.
+_PYTHON_DIGITS = "0123456789abcdefghijklmnopqrstuv"
+_TO_PYTHON = {ord(one): "~" for one in map(chr, range(128))} | {
+    ord(character): digit
+    for ours in (ALPHABET, ALPHABET.upper())
+    for character, digit in zip(ours, _PYTHON_DIGITS, strict=True)
 }
 
 
@@ -30,11 +34,13 @@ def decode_base32(text: str) -> bytes:
     or more, or not zero.
     """
     number = 0
-    for place, character in enumerate(text):
-        value = _VALUES.get(character)
-        if value is None:
-            raise DecodeError("not a base32 character")
-        number |= value << (5 * place)
+    if text:
+        try:
+            if not text.isascii():
+                raise ValueError
+            number = int(text[::-1].translate(_TO_PYTHON), 32)
+        except ValueError:
+            raise DecodeError("not a base32 character") from None
     length, spare_bits = divmod(len(text) * 5, 8)
     if spare_bits >= 5:
         raise DecodeError("base32 text of impossible length")

@@ -13,6 +13,8 @@ SHORT = "fc38:ffd:e3e1::b83c:2f25:9cd"
 def test_both_written_forms_are_the_same_address() -> None:
     assert parse_address(PADDED) == parse_address(SHORT) == parse_address(PADDED.upper())
     assert format_address(parse_address(PADDED)) == SHORT
+    assert parse_address("fc00:0:0:0:0:0:0:a") == parse_address("FC00::000A")
+    assert format_address(parse_address("fc00:0:0:1:10:0:a00:0")) == "fc00::1:10:0:a00:0"
     assert format_padded(parse_address(SHORT)) == PADDED
 
 
@@ -22,7 +24,19 @@ def test_a_single_zero_group_is_not_compressed() -> None:
 
 @pytest.mark.parametrize(
     "text",
-    ["", "fc00", "fc00::%eth0", "fc00::1::2", "fc00::g", "10.0.0.1", "[fc00::1]", "fc00::1/8"],
+    [
+        "",
+        "fc00",
+        "fc00::%eth0",
+        "fc00::1::2",
+        "fc00::g",
+        "10.0.0.1",
+        "[fc00::1]",
+        "fc00::1/8",
+        "fc00:1:2:3:4:5:6",
+        "fc00:1:2:3:4:5:6:7:8",
+        "fc00:1:2:3:4:5:6:00007",
+    ],
 )
 def test_other_texts_are_refused(text: str) -> None:
     with pytest.raises(DecodeError, match="not an IPv6 address"):

@@ -22,7 +22,9 @@ def test_nothing_is_an_empty_text() -> None:
     assert decode_base32("") == b""
 
 
-@pytest.mark.parametrize("text", ["a0", "0e", "é0", "0 ", "0-", "\u0660\u0660", "0\n"])
+@pytest.mark.parametrize(
+    "text", ["a0", "0e", "é0", "0 ", "0-", "\u0660\u0660", "0\n", "1_0", "+1", "~0", "\xb2"]
+)
 def test_foreign_characters_are_refused(text: str) -> None:
     with pytest.raises(DecodeError, match="character"):
         decode_base32(text)
