@@ -72,6 +72,29 @@ invitations = st.builds(
 )
 
 
+pieces = st.sampled_from(
+    [
+        "BEGIN:VCARD", "END:VCARD", "VERSION:4.0", "VERSION:3.0", "FN:Zoë", "FN:", "fn:x", "FN;X=1:y",
+        "NOTE:BEGIN:VCARD", "NOTE:a\rb", "NOTE:a\nb", " folded", "", "X-ODD:1", "EMAIL:a@b:c", "FN",
+        "X-CJDNS-VERIFIED;HOW=scanned:20250101T000000Z", "X-CJDNS-VERIFIED;HOW=x:1", "g.FN:x",
+    ]
+)  # fmt: skip
+
+
+@given(st.lists(pieces, max_size=6), st.sampled_from(["\r\n", "\n"]))
+def test_a_card_is_the_same_by_the_quick_way_and_by_the_long_one(
+    inner: list[str], end: str
+) -> None:
+    text = end.join(["BEGIN:VCARD", "VERSION:4.0", *inner, "END:VCARD", ""])
+    slow: list[Card] = []
+    with contextlib.suppress(CardError):
+        slow = list(read_cards(text))
+    quick: list[Card] = []
+    with contextlib.suppress(CardError):
+        quick = [read_card(text)]
+    assert quick == (slow if len(slow) == 1 else [])
+
+
 @given(cards)
 def test_a_card_comes_back_as_it_was_written(card: Card) -> None:
     written = write_card(card)

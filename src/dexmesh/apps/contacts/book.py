@@ -26,6 +26,13 @@ from dexmesh.apps.contacts.contact import (
 from dexmesh.apps.contacts.folder import Folder, Stamp
 from dexmesh.apps.contacts.petname import check_petname, is_petname
 from dexmesh.apps.contacts.recipients import Suggestions, resolve
+from dexmesh.apps.contacts.snapshot import (
+    MAX_BYTES,
+    NAME,
+    Entry,
+    decode_snapshot,
+    encode_snapshot,
+)
 from dexmesh.apps.contacts.vcard import (
     MAX_CARD_BYTES,
     Card,
@@ -41,6 +48,7 @@ from dexmesh.wire.address import Address
 MAX_CONTACTS = 20_000  # ours
 SUFFIX = ".vcf"
 RACE_NS = 20_000_000  # two changes within one tick of the kernel's clock look like one
+MANY = 200  # ours: cards that are worth a snapshot
 RECHECK_S = 10.0  # ours: an editor that writes in place does not change the folder
 
 
@@ -57,18 +65,10 @@ class DuplicateError(ContactError):
 
 
 @dataclass(frozen=True, slots=True)
-class _Entry:
-    stamp: Stamp
-    contact: Contact
-    addresses: tuple[Address, ...]
-    mailboxes: tuple[Identity, ...]
-
-
-@dataclass(frozen=True, slots=True)
 class _Index:
     """What was read at one moment; never changed, only replaced."""
 
-    entries: Mapping[str, _Entry]  # by petname
+    entries: Mapping[str, Entry]  # by petname
     by_address: Mapping[Address, tuple[Contact, ...]]
     by_mailbox: Mapping[Identity, str]
     broken: Mapping[str, tuple[Stamp, str]]  # by file name: why it is not read
@@ -190,6 +190,7 @@ class AddressBook:
             if not is_petname(petname) or petname not in self.petnames():
                 raise self._unknown(petname)
             self._folder.remove(petname + SUFFIX)
+            self._folder.remove(NAME)  # who is forgotten is in no snapshot either
 
     def _checked_new(self, new: Iterable[tuple[Contact, Card | None]]) -> dict[str, bytes]:
         index = self._reread()
@@ -237,13 +238,32 @@ class AddressBook:
         return self._index
 
     def _reread(self) -> _Index:
-        former = self._index
-        entries: dict[str, _Entry] = {}
+        entries: dict[str, Entry] = {}
         broken: dict[str, tuple[Stamp, str]] = {}
+        started_ns = time.time_ns()
         stamps = self._folder.stamps(SUFFIX, MAX_CONTACTS)
+        if stamps:
+            with self._folder.as_owner():
+                self._read_all(entries, broken, stamps, started_ns)
+        self._index = _index(entries, broken)
+        self._is_loaded = True
+        return self._index
+
+    def _read_all(
+        self,
+        entries: dict[str, Entry],
+        broken: dict[str, tuple[Stamp, str]],
+        stamps: Mapping[str, Stamp],
+        started_ns: int,
+    ) -> None:
+        former, read = self._index, 0
+        kept: Mapping[str, Entry] = {}
+        if not self._is_loaded and len(stamps) >= MANY:
+            kept = decode_snapshot(self._folder.read_hidden(NAME, MAX_BYTES))
+        known_before = kept or former.entries
         for number, (name, stamp) in enumerate(stamps.items()):
             petname = name.removesuffix(SUFFIX)
-            known, bad = former.entries.get(petname), former.broken.get(name)
+            known, bad = known_before.get(petname), former.broken.get(name)
             if number >= MAX_CONTACTS:
                 reason = f"more than {MAX_CONTACTS} files in {self.path}; the last are left out"
                 broken[name] = stamp, reason
@@ -253,13 +273,16 @@ class AddressBook:
                 broken[name] = bad
             else:
                 self._read_into(entries, broken, name, stamp)
-        self._index = _index(entries, broken)
-        self._is_loaded = True
-        return self._index
+                read += 1
+        is_outdated = any(entries.get(petname) is not one for petname, one in kept.items())
+        if read >= MANY or is_outdated:
+            snapshot = encode_snapshot(entries, started_ns)
+            if len(snapshot) <= MAX_BYTES:
+                self._folder.write_hidden(NAME, snapshot)
 
     def _read_into(
         self,
-        entries: dict[str, _Entry],
+        entries: dict[str, Entry],
         broken: dict[str, tuple[Stamp, str]],
         name: str,
         stamp: Stamp,
@@ -269,7 +292,7 @@ class AddressBook:
             card = self._read_card(check_petname(petname))
             if card is not None:
                 contact = contact_of(card, petname)
-                entries[petname] = _Entry(stamp, contact, *places_of(contact))
+                entries[petname] = Entry(stamp, contact, *places_of(contact))
         except (ContactError, OSError) as error:
             broken[name] = stamp, f"{self.path / name}: {error}"
 
@@ -303,7 +326,7 @@ def _file_of(contact: Contact, former: Card | None) -> bytes:
     return data
 
 
-def _index(entries: Mapping[str, _Entry], broken: Mapping[str, tuple[Stamp, str]]) -> _Index:
+def _index(entries: Mapping[str, Entry], broken: Mapping[str, tuple[Stamp, str]]) -> _Index:
     by_address: dict[Address, tuple[Contact, ...]] = {}
     by_mailbox: dict[Identity, str] = {}
     for petname, entry in entries.items():

@@ -51,7 +51,7 @@ class Folder:
         """The stamp of every visible file with this suffix, sorted by stem; at most `most` + 1."""
         found: list[tuple[str, Stamp]] = []
         try:
-            with self._as_owner(), os.scandir(self.path) as entries:
+            with self.as_owner(), os.scandir(self.path) as entries:
                 for entry in entries:
                     if not entry.name.endswith(suffix) or entry.name.startswith("."):
                         continue
@@ -68,7 +68,7 @@ class Folder:
     def read(self, name: str, most: int) -> bytes:
         """The file, and one byte more than `most` if it is longer. Raises FileNotFoundError, ContactError."""
         try:
-            with self._as_owner():
+            with self.as_owner():
                 descriptor = os.open(f"{self._path}/{name}", _READ)
         except PermissionError:
             raise _not_yours(self.path) from None
@@ -83,17 +83,33 @@ class Folder:
         finally:
             os.close(descriptor)
 
+    def read_hidden(self, name: str, most: int) -> bytes:
+        """A file beside the others that may be missing: then it is empty."""
+        with contextlib.suppress(OSError, ContactError):
+            return self.read(name, most)
+        return b""
+
+    def write_hidden(self, name: str, data: bytes) -> None:
+        """Write a file that may get lost: readers see the old one or the new, after a crash maybe none."""
+        draft = self.path / f"{name}.{secrets.token_hex(6)}{_DRAFT_END}"
+        with contextlib.suppress(OSError), self.as_owner():
+            try:
+                self._write(draft, data, is_synced=False)
+                draft.rename(self.path / name)
+            finally:
+                draft.unlink(missing_ok=True)
+
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Be the only writer. Raises ContactError after LOCK_WAIT_S; makes the folder if needed."""
         try:
             self._ensure()
-            with self._as_owner():
+            with self.as_owner():
                 flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
                 descriptor = os.open(self.path / _LOCK, flags, 0o600)
             try:
                 _lock(descriptor)
-                with self._as_owner():
+                with self.as_owner():
                     self._sweep()
                 yield  # as ourselves: the owner may not be able to read what Python still imports
             finally:
@@ -105,7 +121,7 @@ class Folder:
 
     def replace(self, files: Mapping[str, bytes]) -> None:
         """Write these files, each whole or not at all, on disk when it returns. Only while locked."""
-        with self._as_owner():
+        with self.as_owner():
             drafts: list[tuple[Path, Path]] = []
             is_many = len(files) >= MANY_FILES
             try:
@@ -124,7 +140,7 @@ class Folder:
 
     def remove(self, name: str) -> None:
         """Remove a file, on disk when it returns. Only while locked."""
-        with self._as_owner():
+        with self.as_owner():
             (self.path / name).unlink(missing_ok=True)
             self._sync()
 
@@ -137,8 +153,11 @@ class Folder:
             self.path.mkdir(mode=0o700)
 
     @contextlib.contextmanager
-    def _as_owner(self) -> Iterator[None]:
-        """Root has no more rights here than whose book it is."""
+    def as_owner(self) -> Iterator[None]:
+        """Root has no more rights here than whose book it is.
+
+        Around many calls it saves changing the account for each. Nothing is to be imported inside.
+        """
         if os.geteuid() != 0:
             yield
             return

@@ -32,6 +32,14 @@ _PROPERTY = re.compile(
     r'(?P<params>(?:;(?:[^":;]|"[^"]*")*+)*+):(?P<value>.*)',
     re.DOTALL,
 )
+_OUR_HEAD, _OUR_END = "BEGIN:VCARD\r\nVERSION:4.0\r\n", "\r\nEND:VCARD\r\n"
+_OUR_LINES = {
+    name: (name, "") for name in ("FN", "NOTE", "EMAIL", "IMPP", "X-CJDNS-KEY", "X-CJDNS-PETNAME")
+} | {
+    f"X-CJDNS-VERIFIED;HOW={how}": ("X-CJDNS-VERIFIED", f";HOW={how}")
+    for how in ("scanned", "invited", "by-hand")
+}
+"""What stands before the colon in a line of a card that we wrote: name and parameters."""
 _PARAM = re.compile(r';([A-Za-z0-9-]+)(?:=((?:[^":;]|"[^"]*")*+))?')
 _ESCAPE = re.compile(r"\\(.)", re.DOTALL)
 _CARET = re.compile(r"\^(.)", re.DOTALL)
@@ -129,11 +137,31 @@ def read_cards(text: str, what: str = "the card") -> Iterator[Card]:
 
 def read_card(text: str, what: str = "the card") -> Card:
     """The one card of a text. Raises CardError when there is none, or more, or it is wrong."""
+    ours = _read_ours(text)
+    if ours is not None:
+        return ours
     cards = read_cards(text, what)
     card = next(cards)
     for _second in cards:
         raise CardError(f"{what}: more than one card in one file", "Give every card its own file.")
     return card
+
+
+def _read_ours(text: str) -> Card | None:
+    """The card, if all of it is as we write it ourselves: much quicker, and nearly every card is."""
+    if not text.startswith(_OUR_HEAD) or not text.endswith(_OUR_END):
+        return None
+    lines = text[len(_OUR_HEAD) : -len(_OUR_END)].split("\r\n")
+    if text.count("\n") != len(lines) + 3 or len(lines) > MAX_PROPERTIES:
+        return None
+    properties = []
+    for line in lines:
+        before, colon, value = line.partition(":")
+        known = _OUR_LINES.get(before)
+        if known is None or not colon:
+            return None
+        properties.append(Property(known[0], value, known[1]))
+    return Card("4.0", tuple(properties))
 
 
 def _bodies(text: str, what: str) -> Iterator[tuple[int, str]]:

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from dexmesh.apps.base.mailbox import Mailbox
+from dexmesh.apps.contacts import book as book_module
 from dexmesh.apps.contacts import folder as folder_module
 from dexmesh.apps.contacts.book import (
     RECHECK_S,
@@ -19,7 +20,8 @@ from dexmesh.apps.contacts.book import (
     DuplicateError,
     NoContactError,
 )
-from dexmesh.apps.contacts.contact import Contact, contact_of
+from dexmesh.apps.contacts.contact import Contact, How, Verification, contact_of
+from dexmesh.apps.contacts.folder import Folder
 from dexmesh.apps.contacts.vcard import Card, CardError, Property
 from dexmesh.errors import ContactError
 from dexmesh.wire.address import parse_address
@@ -280,26 +282,100 @@ def test_the_card_of_a_new_contact_is_read_before_it_is_trusted(tmp_path: Path) 
     assert book.petnames() == ()
 
 
-def test_five_thousand_contacts_are_there_within_a_second(tmp_path: Path) -> None:
-    folder = tmp_path / "contacts"
-    folder.mkdir()
-    for number in range(5000):
-        address = f"fc{number % 256:02x}:{number:x}:1:2:3:4:5:6"
-        (folder / f"p{number}.vcf").write_text(
-            f"BEGIN:VCARD\r\nVERSION:4.0\r\nFN:Person {number}\r\nX-CJDNS-PETNAME:p{number}\r\n"
-            f"EMAIL:p{number}@[IPv6:{address}]\r\nNOTE:one\\, two\r\nEND:VCARD\r\n"
-        )
-    book = AddressBook(folder)
-    began = time.process_time()
-    assert len(book.all()) == 5000
-    assert time.process_time() - began < 1.0
-    time.sleep(0.03)
+class CountedFolder(Folder):
+    """Notes which files are read."""
+
+    def read(self, name: str, most: int) -> bytes:
+        read.append(name)
+        return super().read(name, most)
+
+
+read: list[str] = []
+"""What CountedFolder has read since a test looked."""
+
+
+@pytest.fixture
+def large(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A book that is worth a snapshot, read once; files that are read from now on are in `read`."""
+    monkeypatch.setattr(book_module, "MANY", 3)
+    monkeypatch.setattr(book_module, "Folder", CountedFolder)
+    people = [bob(f"bob-{number}", f"[IPv6:fc00::{number}]") for number in range(1, 4)]
+    verified = Verification(How.SCANNED, 1e9)
+    known = replace(stuart(), note="a\nb", sips=("sip:s@[fc00::9]",), verified=verified)
+    path = book_in(tmp_path, *people, known).path
+    for card in path.glob("*.vcf"):
+        os.utime(card, (1e9, 1e9))
+    AddressBook(path).all()
+    read.clear()
+    return path
+
+
+def test_a_large_book_is_read_from_its_snapshot(large: Path) -> None:
+    book = AddressBook(large)
+    people = book.all()
+    assert read == [".index"]
+    assert [one.petname for one in people] == ["bob-1", "bob-2", "bob-3", "stuart"]
+    assert book.by_address(STUART) == (people[-1],)
+    assert book.by_mailbox(Mailbox("BOB", "[IPv6:fc00:0::2]")) == people[1]
+    assert book.get("stuart") == people[-1]
+    (large / ".index").unlink()
+    assert AddressBook(large).all() == people  # every field is what the cards say
+    assert stat.S_IMODE((large / ".index").stat().st_mode) == 0o600
+
+
+def test_what_changed_since_the_snapshot_is_read_from_its_card(large: Path) -> None:
+    AddressBook(large).edit("bob-1", bob("bob-1", "[IPv6:fc00::77]"))
+    (large / "bob-2.vcf").unlink()
+    read.clear()
+    book = AddressBook(large)
+    assert petnames(book) == ["bob-1", "bob-3", "stuart"]
+    assert book.petname_of(parse_address("fc00::77")) == "bob-1"
+    assert book.by_address(parse_address("fc00::1")) == ()
+    assert read == [".index", "bob-1.vcf"]
+    assert b"bob-2" not in (large / ".index").read_bytes()
+
+
+def test_who_is_forgotten_is_in_no_snapshot(large: Path) -> None:
+    AddressBook(large).remove("bob-2")
+    assert not (large / ".index").exists()
+    AddressBook(large).all()
+    assert b"bob-3" in (large / ".index").read_bytes()
+    assert b"bob-2" not in (large / ".index").read_bytes()
+
+
+@pytest.mark.parametrize("damage", [b"", b"x", b"[]", None])
+def test_a_snapshot_that_is_damaged_is_none(large: Path, damage: bytes | None) -> None:
+    snapshot = large / ".index"
+    data = snapshot.read_bytes()
+    snapshot.write_bytes(data.replace(b"bob-1", b"eve-1") if damage is None else damage)
+    assert petnames(AddressBook(large)) == ["bob-1", "bob-2", "bob-3", "stuart"]
+    assert snapshot.read_bytes() == data
+
+
+def test_a_card_that_may_change_unnoticed_goes_into_no_snapshot(large: Path) -> None:
+    os.utime(large / "bob-1.vcf")  # just now: the clock of the file system may not have moved on
+    (large / ".index").unlink()
+    AddressBook(large).all()
+    assert b"bob-1" not in (large / ".index").read_bytes()
+
+
+def test_a_snapshot_that_cannot_be_written_is_done_without(large: Path) -> None:
+    (large / ".index").unlink()
+    (large / ".index").mkdir()
+    assert len(AddressBook(large).all()) == 4
+    assert not list(large.glob(".index.*"))
+
+
+def test_a_question_about_an_address_looks_at_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(book_module, "Folder", CountedFolder)
+    book = book_in(tmp_path, stuart())
+    os.utime(book.path, (1e9, 1e9))  # what changed just now is looked at again
     book.all()
-    wanted = parse_address("fc07:7:1:2:3:4:5:6")
-    began = time.process_time()
-    for _ in range(1000):
-        assert book.petname_of(wanted) == "p7"
-    assert time.process_time() - began < 0.1
+    read.clear()
+    assert all(book.petname_of(STUART) == "stuart" for _ in range(100))
+    assert read == []
 
 
 def test_a_card_in_memory_says_what_the_file_says(tmp_path: Path) -> None:
