@@ -47,6 +47,7 @@ class Target(enum.StrEnum):
     NEOMUTT = "neomutt"
     S_NAIL = "s-nail"
     LINPHONE = "linphone"
+    BARESIP = "baresip"
 
 
 @reports_errors

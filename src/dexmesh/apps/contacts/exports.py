@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 
 from dexmesh.apps.base.domains import parse_domain
 from dexmesh.apps.base.mailbox import Mailbox
-from dexmesh.apps.contacts.contact import Contact
+from dexmesh.apps.contacts.contact import Contact, sip_address
 from dexmesh.apps.contacts.recipients import mailbox_of
 from dexmesh.apps.contacts.vcard import Card, Property, escape, write_card
 from dexmesh.values import dataclass
@@ -22,6 +22,9 @@ from dexmesh.wire.address import format_address
 from dexmesh.wire.keys import KEY_SUFFIX, encode_key
 
 _SAFE_ADDRESS = re.compile(r"[A-Za-z0-9._+=-]+@(?:\[[0-9A-Fa-f:IPViv]+\]|[A-Za-z0-9.-]+)")
+_SAFE_SIP = re.compile(
+    r"sips?:(?:[A-Za-z0-9._+-]+@)?(?:\[[0-9A-Fa-f:]+\]|[A-Za-z0-9.-]+)(?::\d+)?", re.IGNORECASE
+)
 _UNSAFE_IN_NAMES = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029`$\\\"#;<>()\[\]@,:!%&|*?={}~^]+")
 _DATA_URI = re.compile(r"data:(?:image|audio)/([A-Za-z0-9.+-]{1,30});base64,(.*)", re.DOTALL)
 
@@ -98,10 +101,12 @@ def _s_nail(person: Person, _number: int) -> str:
 
 
 def _linphone(person: Person, number: int) -> str:
-    contact = person.contact
-    uri = contact.sips[0] if contact.sips else _sip_of(_mail(contact))
-    lines = f'url="{_plain_name(contact)}" <{uri}>\npol=accept\nsubscribe=0\n'
+    lines = f"url={_name_and_sip(person.contact)}\npol=accept\nsubscribe=0\n"
     return f"[friend_{number}]\n{lines}\n"
+
+
+def _baresip(person: Person, _number: int) -> str:
+    return f"{_name_and_sip(person.contact)}\n"
 
 
 FORMS: Mapping[str, Callable[[Person, int], str]] = {
@@ -112,6 +117,7 @@ FORMS: Mapping[str, Callable[[Person, int], str]] = {
     "neomutt": _neomutt,
     "s-nail": _s_nail,
     "linphone": _linphone,
+    "baresip": _baresip,
 }
 
 
@@ -136,11 +142,26 @@ def _plain_name(contact: Contact) -> str:
     return " ".join(name.split()) or contact.petname
 
 
-def _sip_of(mail: Mailbox) -> str:
-    address = parse_domain(mail.domain)
-    if address is None or re.fullmatch(r"[A-Za-z0-9._+-]+", mail.local) is None:
-        raise _DoesNotFitError("no SIP address follows from his mail address")
-    return f"sip:{mail.local}@[{format_address(address)}]"
+def _name_and_sip(contact: Contact) -> str:
+    return f'"{_plain_name(contact)}" <{_sip(contact)}>'
+
+
+def _sip(contact: Contact) -> str:
+    """Where calls go. The node is a literal: linphone drops what comes from a name in `.k`."""
+    sips = sorted(contact.sips, key=lambda uri: sip_address(uri) is None)
+    mails = contact.mesh_mails()
+    if sips:
+        before, host, port = re.findall(r"^(sips?:(?:.*@)?)(\[.*\]|[^:]*)(.*)$", sips[0], re.I)[0]
+        address = sip_address(sips[0])
+    elif mails:
+        before, host, port = f"sip:{mails[0].local}@", "", ""
+        address = parse_domain(mails[0].domain)
+    else:
+        before, host, port, address = "sip:", "", "", contact.address
+    uri = f"{before}{host if address is None else f'[{format_address(address)}]'}{port}"
+    if _SAFE_SIP.fullmatch(uri) is None:
+        raise _DoesNotFitError("no address is known that a phone can call")
+    return uri
 
 
 def _older(one: Property) -> Property:

@@ -41,6 +41,11 @@ def exported(form: str, *contacts: Contact) -> Exported:
             f'pol=accept\nsubscribe=0\n\n[friend_1]\nurl="bob" <sip:bob@[{BOB_LITERAL[6:]}>\n'
             "pol=accept\nsubscribe=0\n\n",
         ),
+        (
+            "baresip",
+            f'"Stuart Cheshire" <sip:stuart@[{STUART_LITERAL[6:]}>\n'
+            f'"bob" <sip:bob@[{BOB_LITERAL[6:]}>\n',
+        ),
     ],
 )
 def test_each_program_gets_its_form(form: str, text: str) -> None:
@@ -54,15 +59,15 @@ def test_each_program_gets_its_form(form: str, text: str) -> None:
 HOSTILE = "`touch /tmp/x` $HOME \"' ; # \\ a\tb\nc <x@y> \u2028 | & Ö"
 
 
-@pytest.mark.parametrize("form", ["alpine", "mutt", "neomutt", "linphone", "s-nail"])
+@pytest.mark.parametrize("form", ["alpine", "mutt", "neomutt", "linphone", "baresip", "s-nail"])
 def test_a_hostile_name_is_only_a_name(form: str) -> None:
     done = exported(form, replace(stuart(), full_name=HOSTILE))
     assert not set("`$;#\\|&") & set(done.text)
     assert done.text.count("\n") == {"linphone": 5}.get(form, 1)
-    assert done.text.count('"') == {"linphone": 2}.get(form, 0)
+    assert done.text.count('"') == {"linphone": 2, "baresip": 2}.get(form, 0)
 
 
-@pytest.mark.parametrize("form", ["alpine", "mutt", "neomutt", "s-nail", "linphone"])
+@pytest.mark.parametrize("form", ["alpine", "mutt", "neomutt", "s-nail", "linphone", "baresip"])
 def test_a_hostile_address_is_left_out_and_named(form: str) -> None:
     bad = replace(stuart("eve"), mails=(Mailbox("`touch /tmp/x`", STUART_LITERAL),))
     done = exported(form, bad, bob("bob"), stuart())
@@ -71,6 +76,30 @@ def test_a_hostile_address_is_left_out_and_named(form: str) -> None:
     assert "stuart" in done.text
     if form == "linphone":
         assert "[friend_0]" in done.text
+
+
+@pytest.mark.parametrize(
+    ("sips", "uri"),
+    [
+        ((f"sip:s.c@{STUART_KEY}:5062",), f"sip:s.c@[{STUART_LITERAL[6:-1]}]:5062"),
+        (("sip:s@example.org", f"SIP:[{STUART_LITERAL[6:-1]}]"), f"SIP:[{STUART_LITERAL[6:-1]}]"),
+        (("sip:s@example.org",), "sip:s@example.org"),
+    ],
+)
+def test_a_phone_gets_the_sip_address_on_the_mesh_as_a_literal(
+    sips: tuple[str, ...], uri: str
+) -> None:
+    assert exported("baresip", replace(stuart(), sips=sips)).text == f'"Stuart Cheshire" <{uri}>\n'
+
+
+def test_a_phone_calls_whoever_lives_at_a_node_of_which_only_the_key_is_known() -> None:
+    done = exported("baresip", replace(stuart(), mails=()))
+    assert f"<sip:{STUART_LITERAL.replace('IPv6:', '')}>" in done.text
+
+
+def test_a_sip_address_with_a_meaning_of_its_own_is_left_out_and_named() -> None:
+    bad = replace(stuart("eve"), sips=(f"sip:a;b=`x`@{STUART_KEY}",))
+    assert exported("linphone", bad).left_out == ("eve: no address is known that a phone can call",)
 
 
 def test_who_is_not_on_the_mesh_is_left_out_of_mail_programs_and_not_of_cards() -> None:
