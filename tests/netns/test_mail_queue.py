@@ -28,10 +28,11 @@ OFF_S = 22
 
 _SUBMIT = """
 import smtplib, sys
-sender, rcpt, first, count = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
+sender, rcpt, first, count, size = *sys.argv[1:3], *map(int, sys.argv[3:])
+body = "hello" if size == 5 else ("x" * 78 + "\\r\\n") * (size // 80)
 with smtplib.SMTP("127.0.0.1", 25, local_hostname="here", timeout=20) as smtp:
     for number in range(first, first + count):
-        text = f"From: {sender}\\r\\nTo: {rcpt}\\r\\nSubject: mail {number}\\r\\n\\r\\nhello\\r\\n"
+        text = f"From: {sender}\\r\\nTo: {rcpt}\\r\\nSubject: mail {number}\\r\\n\\r\\n{body}\\r\\n"
         smtp.sendmail(sender, [rcpt], text)
 """
 
@@ -74,10 +75,15 @@ class Post:
     def kill_service(self) -> None:
         self.node.machine.run(["pkill", "-KILL", "-f", "dexmesh mail serve"], check=False)
 
-    def submit(self, to: Post, first: int, count: int) -> None:
+    def submit(self, to: Post, first: int, count: int, size: int = 5) -> None:
         """Hand mails to our own service, as a mail program does."""
-        argv = [sys.executable, "-c", _SUBMIT, self.mailbox, to.mailbox, str(first), str(count)]
+        numbers = (str(first), str(count), str(size))
+        argv = [sys.executable, "-c", _SUBMIT, self.mailbox, to.mailbox, *numbers]
         self.node.machine.run(argv)
+
+    def spooled(self) -> int:
+        """Bytes of mails that are on their way in."""
+        return sum(path.stat().st_size for path in (self.home / "mail" / "spool").glob("*"))
 
     def subjects(self) -> list[str]:
         """Of all that arrived, sorted, in any folder."""
@@ -167,6 +173,33 @@ def test_three_mails_that_waited_for_a_node_arrive_once_and_within_five_seconds_
     time.sleep(2)
     assert b.subjects() == ["mail 1", "mail 2", "mail 3", "mail 900"]
     print(f"delivered {took_s:.2f} s after the link was up")
+
+
+def test_a_mail_that_was_half_way_when_the_power_failed_is_there_within_five_seconds_of_the_return(
+    world: World,
+) -> None:
+    a, b = make_post(world.node("a")), make_post(world.node("b"))
+    world.join(b.node, a.node)
+    b.know(a)  # strangers may not send that much
+    _start(a, b)
+    _exchange(a, b)
+    cable = ("dev", "to-b", "root")
+    slow = ("tbf", "rate", "20mbit", "burst", "64kb", "latency", "200ms")
+    a.node.machine.run(["tc", "qdisc", "add", *cable, *slow])
+    a.submit(b, 1, 1, size=4_000_000)
+    wait_until(lambda: b.spooled() > 500_000, 10, "half of a mail")
+    b.kill_service()
+    b.node.stop("KILL")
+    assert b.spooled() < 4_000_000
+    time.sleep(OFF_S)
+    a.node.machine.run(["tc", "qdisc", "del", *cable])
+    b.serve()
+    wait_until(b.is_serving, 20, "the mail service")
+    back = back_on_mesh(b.node)
+    b.wait_for(2, LIMIT_S)
+    print(f"delivered {time.monotonic() - back:.2f} s after the link was up")
+    wait_until(lambda: a.waiting() == 0, 10, "the queue to be empty")
+    assert b.subjects() == ["mail 1", "mail 900"]
 
 
 def test_a_mail_service_that_starts_after_its_node_gets_what_waited(world: World) -> None:

@@ -16,15 +16,19 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from dataclasses import dataclass as mutable
+from socket import socket
 from typing import Protocol
 
 from dexmesh.apps.base.me import Me
+from dexmesh.apps.mail.liveness import ask_often, is_stuck
 from dexmesh.apps.mail.outgoing import CONNECT_S, CallError, Fate, Outgoing, Target, connected
 from dexmesh.apps.mail.proto.attempts import Calls, Verdict, unreachable
 from dexmesh.apps.mail.queue import MailQueue
 from dexmesh.apps.mail.queue.rows import Work
 from dexmesh.apps.mail.reports import Reports, Store
 from dexmesh.apps.mail.spool import Spool
+from dexmesh.apps.mail.texting import TextDelivery
 from dexmesh.errors import MailError
 from dexmesh.wire.address import Address
 from dexmesh.wire.keys import PublicKey
@@ -37,6 +41,7 @@ FULL_SLEEP_S = 1.0  # ours: all places are taken
 CONNECT_AFTER_SIGN_S = 8.0  # ours: a new packet is sooner there than the fifth copy of an old one
 WATCHED = 4096  # ours: nodes whose return is noticed
 TROUBLE_S = 10.0  # ours: pause after our own disk said no
+VERDICT_S = 5.0  # ours: at the end, for answers of nodes that have a whole message
 
 log = logging.getLogger(__name__)
 
@@ -70,6 +75,18 @@ class Signs(Protocol):
         """Show ourselves, once, to the nodes that `known` names."""
 
 
+@mutable(slots=True)
+class _Line:
+    """A connection to a node, and the session on it once its server has greeted."""
+
+    opened: socket
+    session: Outgoing | None = None
+
+    @property
+    def is_deciding(self) -> bool:
+        return self.session is not None and self.session.is_deciding
+
+
 class Delivery:
     """One per worker; `run` goes on for ever."""
 
@@ -84,12 +101,15 @@ class Delivery:
         port: int = 25,
         first_user: str = "",
         signs: Signs | None = None,
+        texts: TextDelivery | None = None,
     ) -> None:
         self._me, self._queue, self._book, self._port = me, queue, book, port
-        self._signs = signs
+        self._signs, self._texts = signs, texts
         self._reports = Reports(me, queue, store, spool, first_user)
         self._calls = Calls()
         self._tasks: dict[Address, asyncio.Task[None]] = {}
+        self._lines: dict[Address, _Line] = {}
+        self._is_closing = False
         self._wake = queue.news
         self._counts = {"calls": 0, "silent": 0, "delivered": 0, "refused": 0, "put off": 0}
         self._signs_seen = 0
@@ -106,8 +126,15 @@ class Delivery:
     def heard(self, address: Address) -> None:
         """That node just gave a sign of life: what waits for it goes first."""
         self._signs_seen += 1
-        if self._calls.handle_sign(address, time.monotonic()):
+        if self._texts is not None:
+            self._texts.heard(address)
+        line = self._lines.get(address)
+        is_vain = self._calls.handle_sign(address, time.monotonic())
+        if line is not None:
+            ask_often(line.opened)
+        if is_vain or (line is not None and is_stuck(line.opened)):
             task = self._tasks.pop(address, None)
+            self._lines.pop(address, None)
             if task is not None:
                 task.cancel()
             self._calls.handle_renewed(address)
@@ -115,23 +142,34 @@ class Delivery:
 
     async def run(self) -> None:
         """Deliver for ever."""
-        self._calls = Calls()
+        self._calls, self._is_closing = Calls(), False
         try:
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._deliver())
                 tasks.create_task(self._patiently(self._reports.run))
                 if self._signs is not None:
-                    tasks.create_task(self._signs.watch(self._silent_nodes, self.heard))
+                    tasks.create_task(self._signs.watch(self._watched_nodes, self.heard))
                     tasks.create_task(self._signs.greet(self._known_nodes))
         finally:
             await self.close()
 
     async def close(self) -> None:
-        """Give up every call; the mails stay."""
-        tasks = tuple(self._tasks.values())
-        for task in tasks:
+        """Give up every call; the mails stay.
+
+        A node that has all of a message gets VERDICT_S to say so: else it would get it once more.
+        """
+        self._is_closing = True
+        tasks = dict(self._tasks)
+        waited = {
+            tasks[who] for who, line in self._lines.items() if who in tasks and line.is_deciding
+        }
+        for task in set(tasks.values()) - waited:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        if waited:
+            await asyncio.wait(waited, timeout=VERDICT_S)
+        for task in waited:
+            task.cancel()
+        await asyncio.gather(*tasks.values(), return_exceptions=True)
         self._tasks.clear()
 
     async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -143,11 +181,14 @@ class Delivery:
                 log.warning("the mail queue stands still", extra={"reason": error.cause})
             await asyncio.sleep(TROUBLE_S)
 
-    async def _silent_nodes(self) -> Sequence[Address]:
+    async def _watched_nodes(self) -> Sequence[Address]:
+        """Those whose return matters: a node we are connected to may go and come back, too."""
+        texts = () if self._texts is None else await self._texts.silent_nodes()
         try:
-            return await self._queue.waiting_nodes(WATCHED)
+            silent = await self._queue.waiting_nodes(WATCHED)
         except MailError:
-            return ()
+            silent = ()
+        return tuple(dict.fromkeys((*self._lines, *silent, *texts)))
 
     async def _known_nodes(self) -> Sequence[Address]:
         try:
@@ -223,12 +264,7 @@ class Delivery:
         spelling, key = await self._queue.spelling(address), self._key_of(address)
         target = Target(address, self._port, spelling, key)
         try:
-            within_s = CONNECT_AFTER_SIGN_S if is_flush else CONNECT_S
-            async with connected(self._me, target, within_s) as session:
-                self._calls.handle_connected(address)
-                await self._queue.record_reached(address)
-                await self._hand_over(session, target, work, is_flush)
-                is_broken = session.is_broken
+            is_broken = await self._speak(target, work, is_flush)
         except CallError as error:
             self._counts["silent"] += 1
             log.debug("a node could not be called", extra={"reason": error.outcome.text})
@@ -239,16 +275,36 @@ class Delivery:
         else:
             await self._queue.settle(address)
 
+    async def _speak(self, target: Target, work: Sequence[Work], is_flush: bool) -> bool:
+        """One session; whether the connection broke. Raises CallError if there is none."""
+        address = target.address
+
+        def taken(opened: socket) -> None:
+            self._lines[address] = _Line(opened)
+            self._calls.handle_taken(address)
+
+        within_s = CONNECT_AFTER_SIGN_S if is_flush else CONNECT_S
+        try:
+            async with connected(self._me, target, within_s, taken) as session:
+                self._lines[address].session = session
+                self._calls.handle_greeted(address)
+                await self._queue.record_reached(address)
+                await self._hand_over(session, target, work, is_flush)
+                return session.is_broken
+        finally:
+            if self._tasks.get(address) is asyncio.current_task():  # else there is another call
+                self._lines.pop(address, None)
+
     async def _hand_over(
         self, session: Outgoing, target: Target, work: Sequence[Work], is_flush: bool
     ) -> None:
         count = 0
-        while work and not session.is_broken and count < MAILS_A_CALL:
+        while work and not (session.is_broken or self._is_closing) and count < MAILS_A_CALL:
             for one in work:
                 fates = await session.hand_over(one, self._queue.path(one))
                 await self._queue.record_outcomes(one, target.address, fates)
                 self._count(fates)
-                if session.is_broken:
+                if session.is_broken or self._is_closing:
                     break
             count += len(work)
             self._reports.wake()

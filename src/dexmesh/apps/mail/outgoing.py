@@ -14,7 +14,7 @@ import errno
 import os
 import re
 import socket
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import BinaryIO
@@ -26,6 +26,7 @@ from aiosmtplib.response import SMTPResponse
 
 from dexmesh.apps.base.domains import parse_domain
 from dexmesh.apps.base.me import Me
+from dexmesh.apps.mail.liveness import notice_silence
 from dexmesh.apps.mail.proto.attempts import (
     TEXT_GONE,
     Outcome,
@@ -47,7 +48,6 @@ COMMAND_S = 300.0  # mail.md §4
 DATA_S = 600.0  # mail.md §4
 QUIT_S = 2.0  # ours
 STALL_S = 300.0  # ours: a piece of the message that does not leave
-SILENT_S = 60  # ours: how long a node may acknowledge nothing
 START_INPUT = 354  # RFC 5321 §4.2
 SERVICE_ENDS = 421  # RFC 5321 §3.8
 CHUNK_BYTES = 128 << 10
@@ -85,9 +85,19 @@ Fate = tuple[Recipient, Outcome, bool]
 
 
 @asynccontextmanager
-async def connected(me: Me, target: Target, within_s: float = CONNECT_S) -> AsyncIterator[Outgoing]:
-    """A session with the node's mail server. Raises CallError."""
+async def connected(
+    me: Me,
+    target: Target,
+    within_s: float = CONNECT_S,
+    taken: Callable[[socket.socket], None] | None = None,
+) -> AsyncIterator[Outgoing]:
+    """A session with the node's mail server; `taken` hears of the connection before the greeting.
+
+    Raises CallError.
+    """
     opened = await _connect(me, target, within_s)
+    if taken is not None:
+        taken(opened)
     client = SMTP(
         hostname=format_address(target.address),
         port=None,
@@ -114,7 +124,7 @@ async def _connect(me: Me, target: Target, within_s: float) -> socket.socket:
         async with asyncio.timeout(within_s):
             where = (format_address(target.address), target.port)
             await asyncio.get_running_loop().sock_connect(opened, where)
-        _notice_silence(opened)
+        notice_silence(opened)
     except TimeoutError:
         opened.close()
         raise CallError(unreachable(_WORDS[errno.ETIMEDOUT])) from None
@@ -125,15 +135,6 @@ async def _connect(me: Me, target: Target, within_s: float) -> socket.socket:
         opened.close()
         raise
     return opened
-
-
-def _notice_silence(opened: socket.socket) -> None:
-    """A node that is switched off says no goodbye: without this, a session with it lasts hours."""
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, SILENT_S // 2)
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPINTVL, SILENT_S // 6)
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPCNT, 3)
-    opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, SILENT_S * 1000)
 
 
 def _drop(client: SMTP, opened: socket.socket) -> None:
@@ -178,6 +179,8 @@ class Outgoing:
         self._target = target
         self._has_mail = False
         self.is_broken = False
+        self.is_deciding = False
+        """Whether the node has all of a message and has not said yet whether it takes it."""
         self.spelling: str | None = None
         """The domain the node took, once it took one."""
 
@@ -321,9 +324,13 @@ class Outgoing:
                 early = judge(*answering.result())
                 is_odd = early.verdict is Verdict.DELIVERED
                 return unreachable("an answer before the end of the text") if is_odd else early
+        self.is_deciding = True
         protocol.write(b".\r\n")
-        async with asyncio.timeout(DATA_S):
-            said = await answering
+        try:
+            async with asyncio.timeout(DATA_S):
+                said = await answering
+        finally:
+            self.is_deciding = False
         return judge(said.code, said.message)
 
     def _settle_rest(self, work: Work, fates: list[Fate], outcome: Outcome) -> None:

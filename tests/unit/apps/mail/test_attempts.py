@@ -99,20 +99,28 @@ def test_a_node_that_answers_needs_no_more_quick_calls() -> None:
     calls = Calls()
     calls.handle_sign(node(1), 0.0)
     calls.take_calls([], 0.0)
-    calls.handle_connected(node(1))
+    calls.handle_taken(node(1))
+    calls.handle_greeted(node(1))
     calls.handle_end(node(1), 1.0)
     assert calls.next_timeout() is None
 
 
-def test_a_call_into_the_void_is_renewed_by_a_sign_but_not_a_young_or_connected_one() -> None:
+def test_a_call_into_the_void_is_renewed_by_a_sign_but_not_a_young_one() -> None:
     calls = Calls()
     calls.take_calls([Due(node(1), 0)], 0.0)
     assert not calls.handle_sign(node(1), 0.5)
     assert calls.handle_sign(node(1), 20.0)
     calls.handle_renewed(node(1))
     assert calls.take_calls([], 20.0) == [node(1)]
-    calls.handle_connected(node(1))
-    assert not calls.handle_sign(node(1), 40.0)
+
+
+def test_a_call_that_was_taken_is_not_given_up_while_its_greeting_is_waited_for() -> None:
+    calls = Calls()
+    calls.take_calls([Due(node(1), 0)], 0.0)
+    calls.handle_taken(node(1))
+    assert not calls.handle_sign(node(1), 60.0)  # a server with a dead name server takes 75 s
+    calls.handle_end(node(1), 70.0)
+    assert calls.next_timeout() == (72.0, "after a sign of life")
 
 
 def test_signs_are_bounded() -> None:

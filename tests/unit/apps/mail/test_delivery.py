@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import os
+import socket
 import time
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -49,11 +50,15 @@ class FakeSession:
 
     def __init__(self, mesh: FakeMesh, target: Target) -> None:
         self._mesh, self._address = mesh, target.address
-        self.is_broken = False
+        self.is_broken = self.is_deciding = False
         self.spelling: str | None = None
 
     async def hand_over(self, work: Work, path: Path) -> list[Fate]:
         assert await asyncio.to_thread(path.read_bytes) == TEXT
+        if self._mesh.verdict is not None:
+            self.is_deciding = self._mesh.deciding = True
+            await self._mesh.verdict.wait()
+            self.is_deciding = False
         fates = []
         for one in work.recipients:
             answer = self._mesh.answers.get(one.local, judge(250, "ok"))
@@ -70,6 +75,9 @@ class FakeMesh:
     def __init__(self) -> None:
         self.present: set[Address] = set()
         self.refusing: set[Address] = set()
+        self.greeting_s: dict[Address, float] = {}
+        self.verdict: asyncio.Event | None = None  # set when a server has made up its mind
+        self.deciding = False
         self.answers: dict[str, Outcome] = {}
         self.handed: list[tuple[str, int]] = []
         self.calls: list[Address] = []
@@ -78,7 +86,11 @@ class FakeMesh:
 
     @asynccontextmanager
     async def connected(
-        self, _me: Me, target: Target, within_s: float = 30.0
+        self,
+        _me: Me,
+        target: Target,
+        within_s: float = 30.0,
+        taken: Callable[[socket.socket], None] = lambda _opened: None,
     ) -> AsyncIterator[FakeSession]:
         address = target.address
         self.calls.append(address)
@@ -91,7 +103,10 @@ class FakeMesh:
             if address not in self.present:
                 await asyncio.sleep(within_s)
                 raise CallError(unreachable("the node does not answer"))
-            yield FakeSession(self, target)
+            with socket.socket() as opened:
+                taken(opened)
+                await asyncio.sleep(self.greeting_s.get(address, 0.0))
+                yield FakeSession(self, target)
         finally:
             self.under_way[address] -= 1
 
@@ -101,10 +116,12 @@ class FakeStore:
 
     def __init__(self) -> None:
         self.is_full = False
+        self.refused = 0
         self.reports: list[tuple[str, bytes, str]] = []
 
     async def deliver(self, mail: ReceivedMail) -> DeliveryResult:
         if self.is_full:
+            self.refused += 1
             raise MailError(452, "4.3.1", "full")
         self.reports.append((mail.user, mail.spool.read_bytes(), mail.message_id))
         return DeliveryResult(False, "key", mail.folder)
@@ -215,6 +232,53 @@ def test_a_sign_of_life_ends_a_call_into_the_void_and_the_mail_leaves(
     run(body)
 
 
+def test_signs_of_life_do_not_keep_a_slow_server_from_greeting(run: Run, mesh: FakeMesh) -> None:
+    mesh.present.add(BOB)
+    mesh.greeting_s[BOB] = 2.0
+
+    async def body(world: World) -> None:
+        await world.put()
+        await world.until(lambda: bool(mesh.calls))
+        began = time.monotonic()
+        while not mesh.handed:
+            world.delivery.heard(BOB)
+            await asyncio.sleep(0.1)
+            assert time.monotonic() - began < 4
+        assert len(mesh.calls) == 1
+
+    run(body)
+
+
+def test_at_the_end_an_answer_that_is_due_is_waited_for_and_no_other_mail_begun(
+    tmp_path: Path, mesh: FakeMesh
+) -> None:
+    mesh.present.add(BOB)
+
+    async def body() -> None:
+        world = World(tmp_path, mesh)
+        await world.spool.open()
+        await world.queue.open()
+        mesh.verdict = asyncio.Event()
+        await world.put()
+        await world.put()
+        running = asyncio.create_task(world.delivery.run())
+        await world.until(lambda: bool(mesh.deciding))
+        running.cancel()
+        await asyncio.sleep(0.2)
+        assert not running.done()
+        mesh.verdict.set()
+        await asyncio.gather(running, return_exceptions=True)
+        assert len(mesh.handed) == world.queue.totals()[0] == 1
+        running = asyncio.create_task(world.delivery.run())
+        await world.until(lambda: world.queue.totals()[0] == 0)
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert [number for _, number in mesh.handed] == [1, 2]
+        await world.queue.close()
+
+    asyncio.run(body())
+
+
 def test_after_a_sign_a_node_that_refuses_is_called_again_soon(run: Run, mesh: FakeMesh) -> None:
     mesh.refusing.add(BOB)
 
@@ -318,15 +382,17 @@ def test_a_report_waits_for_a_full_mailbox_and_holds_up_no_mail(
 
 
 def test_a_report_about_a_mail_whose_text_is_lost_is_told_and_holds_up_no_mail(
-    run: Run, mesh: FakeMesh
+    run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     mesh.present.add(BOB)
     mesh.answers["eve"] = judge(550, "no")
+    monkeypatch.setattr("dexmesh.apps.mail.queue.reports.wait_after", lambda *_: 0.5)
+    monkeypatch.setattr(reports_module, "LONGEST_SLEEP_S", 0.2)
 
     async def body(world: World) -> None:
         world.store.is_full = True  # so that the report waits
         await world.put(person(BOB, "eve"))
-        await world.until(lambda: ("eve", 1) in mesh.handed)
+        await world.until(lambda: world.store.refused > 0)
         (work,) = (world.queue._home.mail / "queue").iterdir()
         work.unlink()
         world.store.is_full = False

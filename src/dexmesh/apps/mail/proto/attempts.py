@@ -117,7 +117,7 @@ class _Call:
     began_at: float
     is_silent: bool
     is_sign: bool
-    is_connected: bool = False
+    is_taken: bool = False
 
 
 class Calls:
@@ -146,13 +146,16 @@ class Calls:
         if len(self._signs) > MAX_SIGNS:
             del self._signs[next(iter(self._signs))]
         call = self._active.get(address)
-        return call is not None and not call.is_connected and now - call.began_at >= RENEW_AFTER_S
+        return call is not None and not call.is_taken and now - call.began_at >= RENEW_AFTER_S
 
-    def handle_connected(self, address: Address) -> None:
-        """The server there has greeted: it does not take a new call to reach it."""
+    def handle_taken(self, address: Address) -> None:
+        """The node took the call: its server is waited for, however long that takes to greet."""
         call = self._active.get(address)
         if call is not None:
-            call.is_connected = True
+            call.is_taken = True
+
+    def handle_greeted(self, address: Address) -> None:
+        """The server there has greeted: the node is reached."""
         self._signs.pop(address, None)
 
     def handle_end(self, address: Address, now: float) -> None:
