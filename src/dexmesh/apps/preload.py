@@ -34,7 +34,8 @@ _LATE = (
 _OF_THE_COMMAND_LINE = (
     "dexmesh.apps.mail.programs",
     "dexmesh.apps.mail.sendmail",
-    "dexmesh.apps.call",
+    "dexmesh.apps.call.programs",
+    "dexmesh.apps.call.sound.device",
 )
 
 

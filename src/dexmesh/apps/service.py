@@ -3,7 +3,7 @@
 Place     base/supervisor.py's worker calls run(); mail/service.py and call/service.py are opened from here
 Spec      docs/decisions 0009 (one process), 0013 (where the phone is)
 Keeps     opened in order, closed in reverse; mail and call know each other only through what is handed
-          over here
+          over here; a phone that does not start leaves mail flowing
 Not here  binding sockets and restarting (base/); how parts are kept alive (base/running.py)
 """
 
@@ -15,13 +15,25 @@ import os
 from collections.abc import Callable
 
 from dexmesh.admin.login import AdminLogin
+from dexmesh.apps.base.carrier import QueuedText
+from dexmesh.apps.base.domains import literal
 from dexmesh.apps.base.home import Home
+from dexmesh.apps.base.mailbox import Mailbox
 from dexmesh.apps.base.me import Me
 from dexmesh.apps.base.running import Running
 from dexmesh.apps.base.settings import AppSettings, has_mbox, load_settings
 from dexmesh.apps.base.sockets import Listening, wishes
 from dexmesh.apps.base.supervisor import DONE, REOPEN
+from dexmesh.apps.call import control_calls
+from dexmesh.apps.call.people import Acquaintances, Inhabitants
+from dexmesh.apps.call.preferences import Preferences
+from dexmesh.apps.call.service import PhoneService
+from dexmesh.apps.call.sip.uri import parse_uri
+from dexmesh.apps.call.store.history import History
+from dexmesh.apps.call.texting import Texting
+from dexmesh.apps.mail.proto.letters import Letter
 from dexmesh.apps.mail.service import MailService
+from dexmesh.errors import AppError
 
 log = logging.getLogger(__name__)
 
@@ -73,9 +85,62 @@ async def _serve(
     mail = MailService(home, settings, listening, login, running)
     try:
         await mail.start()
+        if settings.phone.is_on:
+            await running.attempt("phone", _open_phone(home, settings, listening, mail))
         is_ready()
         log.info("mail is served", extra={"users": len(settings.mail.users)})
         return await running.wait()
     finally:
         await running.close()
         log.info("mail is served no more")
+
+
+async def _open_phone(
+    home: Home, settings: AppSettings, listening: Listening, mail: MailService
+) -> None:
+    """Open the phone beside the mail, and hand each what it needs of the other."""
+    folder = home.path / "phone"
+    history = History(folder)
+    await history.open()
+    mail.running.opened("history of calls", history.close)
+    service = PhoneService(
+        *(mail.me, settings),
+        Acquaintances(mail.me, mail.book, mail.store.is_blocked),
+        Inhabitants(settings.mail),
+        history,
+        Preferences(folder / "users.json", settings.phone),
+        mail.delivery.heard,
+    )
+    mail.running.opened("phone", service.close)
+    if not await service.start(listening):
+        log.warning("calls and texts are not served: their port could not be had")
+        return
+    mail.running.keep("history of calls", service.write)
+    letters = _Letters(mail)
+    texting = Texting(service, mail.queue.texts, letters.post_text)
+    mail.texts.carrier = texting
+    mail.texts.added()
+    control_calls.register(mail.control, service, texting, mail.book)
+    log.info("calls and texts are served")
+
+
+class _Letters:
+    """What the phone puts into the mail."""
+
+    def __init__(self, mail: MailService) -> None:
+        self._mail = mail
+
+    async def post_text(self, user: str, text: QueuedText) -> None:
+        """A text that waited too long goes as a mail to the same person."""
+        remote = parse_uri(text.uri).user
+        if not remote:
+            there = self._mail.book.by_address(text.address)
+            mails = [one for contact in there for one in contact.mesh_mails()]
+            if not mails:
+                hint = "`dexmesh mail send NAME@[IPv6:...]` writes to somebody there"
+                raise AppError("nobody there is known by name", hint)
+            remote = mails[0].local
+        to = Mailbox(remote, literal(text.address))
+        subject = " ".join(text.body.split())[:60]
+        sender = Mailbox(user, self._mail.me.literal)
+        await self._mail.postman.post(user, Letter(sender, (to,), subject, text.body))

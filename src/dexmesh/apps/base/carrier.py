@@ -30,6 +30,16 @@ class QueuedText:
     created_unix: float
 
 
+@dataclass(frozen=True, slots=True)
+class WaitingText:
+    """How a text stands. `next_unix`: when it is tried next; `reason`: why it was not delivered yet."""
+
+    text: QueuedText
+    tries: int
+    next_unix: float
+    reason: str
+
+
 class Fate(Enum):
     """What became of a try."""
 

@@ -15,28 +15,17 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from dexmesh.apps.base.carrier import Carried, Fate, QueuedText
+from dexmesh.apps.base.carrier import Carried, Fate, QueuedText, WaitingText
 from dexmesh.apps.call.people import Target
 from dexmesh.apps.call.phone.values import CallError, TextState
 from dexmesh.apps.call.service import PhoneService
 from dexmesh.apps.call.store.tables import Entry, Kind, State
-from dexmesh.values import dataclass
 from dexmesh.wire.address import Address, format_address
 
 MAX_TEXT_BYTES = 60_000  # ours: what a SIP message over TCP may carry, with room for its header
 OFFER_MAIL_AFTER_S = 600.0  # sip.md §3: after 10 minutes
 
 _FINAL = {Fate.DELIVERED: State.DELIVERED, Fate.REFUSED: State.REFUSED}
-
-
-@dataclass(frozen=True, slots=True)
-class Waiting:
-    """A text of the queue and how it stands."""
-
-    text: QueuedText
-    tries: int
-    next_unix: float
-    reason: str
 
 
 class TextQueue(Protocol):
@@ -46,7 +35,7 @@ class TextQueue(Protocol):
         """Take a text; it is on the disk when this returns, and due."""
         ...
 
-    async def list(self, user: str, /) -> Sequence[Waiting]:
+    async def list(self, user: str, /) -> Sequence[WaitingText]:
         """What waits, oldest first."""
         ...
 

@@ -35,12 +35,14 @@ from dexmesh.apps.mail.imap.boxes import Boxes
 from dexmesh.apps.mail.imap.server import ImapServer
 from dexmesh.apps.mail.local_names import LocalDirectory
 from dexmesh.apps.mail.passwords import Logins, PasswordBook
+from dexmesh.apps.mail.posting import Postman
 from dexmesh.apps.mail.queue.mailqueue import MailQueue
 from dexmesh.apps.mail.reach import MAX_QUEUED, ReachChecker
 from dexmesh.apps.mail.receiver import MailReceiver
 from dexmesh.apps.mail.spool import Spool
 from dexmesh.apps.mail.store import MailStore
 from dexmesh.apps.mail.submission import Submission
+from dexmesh.apps.mail.texting import TextDelivery
 from dexmesh.apps.mail.tls import load_tls
 from dexmesh.apps.names.server import NamesServer
 from dexmesh.errors import HostError, PermissionNeededError
@@ -89,10 +91,13 @@ class MailService:
         )
         first = mail.users[0].name if mail.users else ""
         self.signs = SignsOfLife(login, me.address)
+        self.texts = TextDelivery(self.queue.texts)
+        self.postman = Postman(me, self.spool, self.submission)
         self.delivery = Delivery(
             *(me, self.queue, self.store, self.book, self.spool),
             first_user=first,
             signs=self.signs,
+            texts=self.texts,
         )
         self.imap = ImapServer(
             self.boxes, self.logins.check, self._check_room, mail.max_message_bytes
@@ -128,6 +133,7 @@ class MailService:
         for listening in self._listening.of(Purpose.RECEIVE):
             await self.receiver.serve(listening)
         self.running.keep("delivery", self.delivery.run)
+        self.running.keep("texts", self.texts.run)
         self.running.keep("reach", lambda: self.reach.watch(self._silent))
         await self._open_extras()
 

@@ -13,9 +13,8 @@ import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Protocol, TypeVar
 
-from dexmesh.apps.base.carrier import QueuedText
+from dexmesh.apps.base.carrier import QueuedText, WaitingText
 from dexmesh.apps.mail.queue import texts
-from dexmesh.apps.mail.queue.texts import WaitingText
 from dexmesh.wire.address import Address
 
 T = TypeVar("T")

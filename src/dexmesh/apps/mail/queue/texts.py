@@ -12,10 +12,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterable, Sequence
 
-from dexmesh.apps.base.carrier import QueuedText
+from dexmesh.apps.base.carrier import QueuedText, WaitingText
 from dexmesh.apps.mail.proto.schedule import is_over, wait_after
 from dexmesh.errors import MailError
-from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
 
 MAX_TEXTS = 10_000  # ours
@@ -31,16 +30,6 @@ CREATE INDEX texts_due ON texts (next_q);
 CREATE INDEX texts_for ON texts (address, id);
 """
 _TEXT = "id, user, address, uri, body, message_id, created_unix"
-
-
-@dataclass(frozen=True, slots=True)
-class WaitingText:
-    """How a text stands. `next_unix`: when it is tried next; `reason`: why it was not delivered yet."""
-
-    text: QueuedText
-    tries: int
-    next_unix: float
-    reason: str
 
 
 def add_text(connection: sqlite3.Connection, text: QueuedText, q: float) -> int:
