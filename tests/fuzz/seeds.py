@@ -13,6 +13,8 @@ from typing import Any
 
 from dexmesh.wire.control import checksum
 from tests.fuzz.corpus import keep
+from tests.unit.apps.call.sip.torture import INVALID, VALID
+from tests.unit.apps.call.sip.world import request_text
 from tests.unit.config import samples
 from tests.vectors.loading import load
 
@@ -114,6 +116,30 @@ def crypto_plays() -> Iterator[bytes]:
         yield steps(*((0, 0, packet) for packet in packets), head=b"\0")
 
 
+def sip_conversations() -> Iterator[bytes]:
+    """Calls to us and from us, answered, cancelled, acknowledged, one after the other."""
+    for branch in ("z9hG4bK1", "old"):
+        invite, cancel = request_text("INVITE", branch), request_text("CANCEL", branch)
+        ack = request_text("ACK", branch, to_tag="bob")
+        for status in (1, 2, 4):
+            events = [(0, invite), (1, b"x" * status), (0x10, ack), (0x20, cancel), (0x50, ack)]
+            yield b"".join(steps_of(kind, body) for kind, body in events)
+        calls = [
+            (2, b"\1"),
+            (3, b"\0"),
+            (0x13, b"\0\0"),
+            (0x13, b"\0xy"),
+            (0x22, b"\0"),
+            (0x33, b"\1"),
+        ]
+        yield b"".join(steps_of(kind, body) for kind, body in calls)
+
+
+def steps_of(kind: int, content: bytes) -> bytes:
+    """One record of `sip_conversations`."""
+    return bytes([kind]) + len(content).to_bytes(2, "big") + content
+
+
 def config_texts() -> list[bytes]:
     """Every dialect, and files that are right."""
     dialects = [case["input"].encode() for case in CONFIG["json_dialect"]]
@@ -193,6 +219,8 @@ SEEDS: dict[str, Iterable[bytes]] = {
         *hexes(SWITCH["dns_seed"]["cases"], "binary"),
         *(case["txt"].encode() for case in SWITCH["dns_seed"]["cases"] if "txt" in case),
     ],
+    "sip_conversations": sip_conversations(),
+    "sip_messages": [*list(VALID.values())[:7:2], *list(INVALID.values())[:9:3]],
     "cryptoauth_packets": crypto_plays(),
     "ip_headers": [tcp(1, b"payload"), b"\x61" + bytes(60), b"\x45" + bytes(30)],
     "link_datagrams": [

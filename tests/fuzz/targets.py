@@ -3,7 +3,7 @@
 Place     tests/fuzz/run.py (a fuzzer), tests/fuzz/test_corpus.py (the committed inputs) -> `TARGETS`
 Keeps     one function a target; an input that decodes must survive encode and decode again;
           no state from one input to the next
-Not here  Rust targets (tests/fuzz/rust)
+Not here  the targets of SIP (sip_targets.py), Rust targets (tests/fuzz/rust)
 """
 
 from __future__ import annotations
@@ -37,6 +37,7 @@ from dexmesh.wire.scheme import (
     label_for,
 )
 from dexmesh.wire.varint import decode_varint, encode_varint
+from tests.fuzz.sip_targets import sip_conversations, sip_messages
 from tests.unit.admin.feeding import feed, new_server
 from tests.unit.config import samples
 from tests.unit.mesh.helpers import establish, key, make_node, queries_in
@@ -311,6 +312,8 @@ _ALL: Final[tuple[Target, ...]] = (
     node_texts,
     schemes_and_labels,
     seed_records,
+    sip_conversations,
+    sip_messages,
     varints,
     version_lists,
 )
