@@ -179,7 +179,7 @@ class FrontDesk:
         self._line.tell(Missed(None, users, caller, reason))
 
     def _came_before(self, incoming: Incoming) -> bool:
-        key = key_of(incoming.request)
+        key = key_of(incoming)
         return any(isinstance(one, IncomingCall) and one.key == key for one in self._calls.all())
 
     def _has_room(self, caller: Caller) -> bool:

@@ -34,6 +34,7 @@ from dexmesh.apps.call.phone.values import (
 from dexmesh.apps.call.sip.dialog import Dialog
 from dexmesh.apps.call.sip.message import Request
 from dexmesh.apps.call.sip.outputs import Incoming, TransactionId, Why
+from dexmesh.wire.address import Address
 
 RING_S: Final = 60.0  # sip.md §3
 UNANSWERED_S: Final = 30.0  # issue 5: then voicemail may answer
@@ -61,9 +62,9 @@ class IncomingCall(Call):
         self._unanswered_at: float | None = None
 
     @property
-    def key(self) -> tuple[str, str, int]:
+    def key(self) -> tuple[Address, str, str, int]:
         """What is equal in an INVITE that came here on two ways (RFC 3261 §8.2.2.2)."""
-        return key_of(self._incoming.request)
+        return key_of(self._incoming)
 
     def begin(self, now: float) -> None:
         """Tell both sides that it rings."""
@@ -198,9 +199,10 @@ class IncomingCall(Call):
         self.line.tell(Missed(self.id, self._verdict.users, self.peer, reason))
 
 
-def key_of(invite: Request) -> tuple[str, str, int]:
-    """What is equal in an INVITE that came on two ways (RFC 3261 §8.2.2.2)."""
-    return invite.call_id, invite.from_.tag, invite.cseq.number
+def key_of(invite: Incoming) -> tuple[Address, str, str, int]:
+    """What is equal in an INVITE that came on two ways; nobody can make that of another's."""
+    request = invite.request
+    return invite.peer.address, request.call_id, request.from_.tag, request.cseq.number
 
 
 DECLINED: Final = 603
