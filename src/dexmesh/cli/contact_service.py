@@ -108,7 +108,7 @@ def is_own(home: Home, invitation: Invitation, user: str | None) -> bool:
 def own_key(home: Home, config: Path | None) -> PublicKey:
     """The key of this node. Raises DexmeshError if nobody knows it."""
     from dexmesh.apps.base.settings import load_settings
-    from dexmesh.cli.mail_node import find_node, require_key
+    from dexmesh.cli.service_node import find_node, require_key
 
     with contextlib.suppress(DexmeshError):
         if config is None:

@@ -13,9 +13,10 @@ from typing import Annotated, Any
 import typer
 
 from dexmesh.cli.mail import app
-from dexmesh.cli.mail_words import HomeOption, UserOption, service_of, when
 from dexmesh.cli.output import example, note, print_json, print_table, reports_errors, say
 from dexmesh.cli.places import JsonOption
+from dexmesh.cli.service import HomeOption, UserOption, service_of
+from dexmesh.cli.words import when
 
 _REACH_PATIENCE_S = 60.0
 

@@ -12,9 +12,11 @@ from typing import Annotated, Any
 import typer
 
 from dexmesh.cli.mail import app
-from dexmesh.cli.mail_words import HomeOption, UserOption, ago, plain_reason, service_of
+from dexmesh.cli.mail_words import plain_reason
 from dexmesh.cli.output import example, note, print_json, print_table, reports_errors, say
 from dexmesh.cli.places import JsonOption
+from dexmesh.cli.service import HomeOption, UserOption, service_of
+from dexmesh.cli.words import ago
 
 MOST_NODES = 5  # ours: of which it is told what was found there
 

@@ -16,18 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from dexmesh.cli.mail import app
-from dexmesh.cli.mail_words import (
-    NUMBERS,
-    FolderOption,
-    HomeOption,
-    NumberArgument,
-    UserOption,
-    fetch,
-    service_of,
-    size_in_words,
-    when,
-    who_wrote,
-)
+from dexmesh.cli.mail_words import NUMBERS, FolderOption, NumberArgument, fetch, who_wrote
 from dexmesh.cli.output import (
     example,
     note,
@@ -38,6 +27,8 @@ from dexmesh.cli.output import (
     say,
 )
 from dexmesh.cli.places import JsonOption
+from dexmesh.cli.service import HomeOption, UserOption, service_of
+from dexmesh.cli.words import size_in_words, when
 
 if TYPE_CHECKING:
     from dexmesh.apps.mail.reading import Attachment, ReadableMail

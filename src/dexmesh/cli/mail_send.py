@@ -18,19 +18,11 @@ import typer
 
 from dexmesh.cli.mail import app
 from dexmesh.cli.mail_text import read_text
-from dexmesh.cli.mail_words import (
-    NUMBERS,
-    FolderOption,
-    HomeOption,
-    NumberArgument,
-    UserOption,
-    ago,
-    fetch,
-    plain_reason,
-    service_of,
-)
+from dexmesh.cli.mail_words import NUMBERS, FolderOption, NumberArgument, fetch, plain_reason
 from dexmesh.cli.output import Exit, example, misused, note, print_json, reports_errors, say
 from dexmesh.cli.places import JsonOption
+from dexmesh.cli.service import HomeOption, UserOption, service_of
+from dexmesh.cli.words import ago
 
 if TYPE_CHECKING:
     from dexmesh.apps.base.control import ControlClient

@@ -18,15 +18,15 @@ import typer
 
 from dexmesh.apps.base.home import Home, find_home
 from dexmesh.cli.mail import app
-from dexmesh.cli.mail_service import HomeOption
 from dexmesh.cli.output import Exit, example, fail, note, reports_errors
 from dexmesh.cli.places import ConfigOption
+from dexmesh.cli.service import HomeOption
 from dexmesh.errors import BindError
 
 if TYPE_CHECKING:
     from dexmesh.apps.base.settings import AppSettings
     from dexmesh.apps.base.sockets import Listening, Wish
-    from dexmesh.cli.mail_node import NodeFacts
+    from dexmesh.cli.service_node import NodeFacts
 
 FORMER_S = 25.0  # ours: a node that starts again waits for the service of the one that was killed
 FORMER_PORTS_S = 5.0  # ours: and for its ports
@@ -44,7 +44,7 @@ def serve(
     """Run the mail service in the foreground; `dexmesh up` does this by itself."""
     from dexmesh.apps.base.supervisor import REOPEN
     from dexmesh.cli.mail_child import is_running
-    from dexmesh.cli.mail_node import find_node
+    from dexmesh.cli.service_node import find_node
 
     place = find_home(home)
     patience_s = 0.0 if lifeline is None else FORMER_S
@@ -138,7 +138,7 @@ def _supervise(
 ) -> int:
     from dexmesh.apps.base.settings import has_mbox, is_from_root
     from dexmesh.apps.base.supervisor import Options, supervise
-    from dexmesh.cli.mail_node import serving_account
+    from dexmesh.cli.service_node import serving_account
     from dexmesh.host.systemd import notify
 
     wants_spool = has_mbox(settings.mail)

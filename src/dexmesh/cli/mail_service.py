@@ -1,6 +1,6 @@
 """`dexmesh mail on | off | status | password`: the mail service of this node.
 
-Place     cli/mail_commands.py -> here -> apps/mail/switching.py; the running service is told
+Place     cli/mail_commands.py -> here -> apps/base/switching.py; the running service is told
 Spec      docs/apps/mail.md §4
 Keeps     `on` and `off` may be said again and again
 Not here  users (cli/mail_users.py); running it (cli/mail_serve.py)
@@ -11,12 +11,11 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from dexmesh.apps.base.home import HOME_VARIABLE, Home, find_home
+from dexmesh.apps.base.home import Home, find_home
 from dexmesh.cli.mail import app
 from dexmesh.cli.output import (
     Exit,
@@ -29,20 +28,11 @@ from dexmesh.cli.output import (
     say,
 )
 from dexmesh.cli.places import ConfigOption, JsonOption
-from dexmesh.errors import ConfigError, DexmeshError, HostError, NoServiceError
+from dexmesh.cli.service import HomeOption, former_settings, renew_service
+from dexmesh.errors import ConfigError, DexmeshError, NoServiceError
 
 if TYPE_CHECKING:
     from dexmesh.apps.base.settings import AppSettings
-
-HomeOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--home",
-        envvar=HOME_VARIABLE,
-        readable=False,  # others may pass through it, not look around
-        help="Where the apps keep everything (default: /var/lib/dexmesh, else your own).",
-    ),
-]
 
 
 @app.command(epilog=example("dexmesh mail on"))
@@ -65,8 +55,8 @@ def on(
     """Switch mail on: make the mailboxes, and say what comes next."""
     from dexmesh.apps.base.making import make_home
     from dexmesh.apps.base.settings import save_settings
-    from dexmesh.apps.mail.switching import switch_on
-    from dexmesh.cli.mail_node import choose_account, find_node, require_key
+    from dexmesh.apps.base.switching import switch_on
+    from dexmesh.cli.service_node import choose_account, find_node, require_key
 
     place = find_home(home)
     former = former_settings(place)
@@ -78,29 +68,6 @@ def on(
         save_settings(place, settings)
     is_running = renew_service(place)
     _report_on(place, settings, is_running, as_json)
-
-
-def former_settings(home: Home) -> AppSettings | None:
-    """What apps.toml says; None if there is none yet. Raises ConfigError if it is of no use."""
-    from dexmesh.apps.base.settings import load_settings
-
-    try:
-        is_there = home.settings_file.exists()
-    except OSError as error:
-        raise HostError(f"{home.settings_file}: {error.strerror}") from None
-    return load_settings(home) if is_there else None
-
-
-def renew_service(home: Home) -> bool:
-    """Tell the running service that the settings changed; False if none runs."""
-    from dexmesh.apps.base.control import ControlClient
-
-    try:
-        with ControlClient(home.control_socket) as service:
-            service.call("service.renew")
-    except NoServiceError:
-        return False
-    return True
 
 
 def _report_on(home: Home, settings: AppSettings, is_running: bool, as_json: bool) -> None:
@@ -147,7 +114,7 @@ def _report_on(home: Home, settings: AppSettings, is_running: bool, as_json: boo
 def off(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Switch mail off: the service ends, mailboxes and waiting mail stay as they are."""
     from dexmesh.apps.base.settings import load_settings, save_settings
-    from dexmesh.apps.mail.switching import switch_off
+    from dexmesh.apps.base.switching import switch_off
 
     place = find_home(home)
     settings = load_settings(place)
@@ -220,7 +187,7 @@ def _places(told: dict[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def _waiting(told: dict[str, Any]) -> str:
-    from dexmesh.cli.mail_words import size_in_words
+    from dexmesh.cli.words import size_in_words
 
     count = told["mails"]
     if not count:

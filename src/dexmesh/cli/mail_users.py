@@ -1,6 +1,6 @@
 """`dexmesh mail user add | remove`: who has a mailbox at this node.
 
-Place     cli/mail_commands.py -> here -> apps/mail/switching.py; the running service is told
+Place     cli/mail_commands.py -> here -> apps/base/switching.py; the running service is told
 Spec      docs/apps/mail.md §4 (several local users)
 Keeps     no mail is ever removed with its user
 Not here  the mailboxes themselves (apps/mail/store)
@@ -16,9 +16,9 @@ import typer
 
 from dexmesh.apps.base.home import Home, find_home
 from dexmesh.cli.mail import app as mail_app
-from dexmesh.cli.mail_service import HomeOption, renew_service
 from dexmesh.cli.output import example, note, print_json, reports_errors, say
 from dexmesh.cli.places import JsonOption
+from dexmesh.cli.service import HomeOption, renew_service
 
 if TYPE_CHECKING:
     from dexmesh.apps.base.settings import AppSettings, MailSettings
@@ -48,7 +48,7 @@ def add(
 ) -> None:
     """Give somebody a mailbox, or change what is known of it."""
     from dexmesh.apps.base.settings import load_settings
-    from dexmesh.apps.mail.switching import add_user, changed_user
+    from dexmesh.apps.base.switching import add_user, changed_user
 
     place = find_home(home)
     settings = load_settings(place)
@@ -77,7 +77,7 @@ def remove(
 ) -> None:
     """Take mail for somebody no more; the mail that is there stays where it is."""
     from dexmesh.apps.base.settings import load_settings
-    from dexmesh.apps.mail.switching import remove_user
+    from dexmesh.apps.base.switching import remove_user
 
     place = find_home(home)
     settings = load_settings(place)
@@ -95,7 +95,7 @@ def _save(home: Home, settings: AppSettings, mail: MailSettings) -> bool:
     """Write the settings and tell the service; False if none runs."""
     from dexmesh.apps.base.making import make_home
     from dexmesh.apps.base.settings import save_settings
-    from dexmesh.cli.mail_node import choose_account
+    from dexmesh.cli.service_node import choose_account
 
     make_home(home, choose_account(None, mail.account))
     save_settings(home, dataclasses.replace(settings, mail=mail))

@@ -27,7 +27,7 @@ from dexmesh.apps.mail.programs.mutt import Mutt
 from dexmesh.apps.mail.programs.opensmtpd import KnownName, OpenSmtpd
 from dexmesh.apps.mail.programs.values import OurNode, Situation
 from dexmesh.cli.identity import parse_key
-from dexmesh.cli.mail_node import find_node
+from dexmesh.cli.service_node import find_node
 from dexmesh.cli.output import fail, misused, note
 from dexmesh.cli.setup_checks import LIMIT_S, find_program
 from dexmesh.errors import AppError, PermissionNeededError

@@ -17,7 +17,7 @@ from dexmesh.apps.base.control import Caller, ControlServer, Users
 from dexmesh.apps.base.home import HOME_VARIABLE, Home
 from dexmesh.apps.base.settings import AppSettings, load_settings, save_settings
 from dexmesh.apps.mail.passwords import PasswordBook
-from dexmesh.cli import mail_node
+from dexmesh.cli import service_node
 from dexmesh.cli.output import Exit
 from dexmesh.wire.keys import encode_key
 from tests.unit.admin.fake import FakeNode
@@ -115,7 +115,7 @@ def test_on_again_is_the_same_and_adds_who_is_named(
 def test_as_root_somebody_must_be_meant(
     run: Run, config_file: Path, apps: Home, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(mail_node, "SERVICE_ACCOUNT", "no-such-account")
+    monkeypatch.setattr(service_node, "SERVICE_ACCOUNT", "no-such-account")
     done = run("mail", "on", "--config", config_file)
     assert done.exit_code == Exit.FAILED
     assert "--account" in done.stderr

@@ -1,6 +1,6 @@
 """Become the Unix account the apps run as, for good.
 
-Place     supervisor.py's worker -> here; cli/mail_node.py finds the account
+Place     supervisor.py's worker -> here; cli/service_node.py finds the account
 Spec      docs/apps/mail.md §4 (ours: own unprivileged process); capabilities(7)
 Keeps     afterwards this process is that account, has no capability and can gain none
 Not here  the node's own rights (host/privileges.py)

@@ -12,7 +12,7 @@ from dexmesh.apps.base.settings import (
     NamesSettings,
     UserSettings,
 )
-from dexmesh.apps.mail.switching import (
+from dexmesh.apps.base.switching import (
     add_user,
     changed_user,
     remove_user,

@@ -1,6 +1,6 @@
 """Decide what the settings become when mail is switched on or off, and when users come and go.
 
-Place     cli/mail_service.py, cli/mail_users.py -> here -> base/settings.py writes the result
+Place     cli/mail_service.py, cli/mail_users.py, cli/phone_service.py -> here -> base/settings.py writes it
 Spec      docs/apps/mail.md §4 (ours: what a first `mail on` chooses)
 Keeps     settings in, settings out; what a person wrote into apps.toml stays unless it is what was asked
           to be changed
