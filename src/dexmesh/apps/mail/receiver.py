@@ -29,6 +29,7 @@ from dexmesh.apps.mail.proto.headers import Header
 from dexmesh.apps.mail.proto.policy import judge_recipient, judge_sender
 from dexmesh.apps.mail.proto.receiving import Arrival, edit_received
 from dexmesh.apps.mail.proto.refusals import Reason, Refusal
+from dexmesh.apps.mail.proto.strangers import MAX_BYTES, TOO_BIG_TEXT
 from dexmesh.apps.mail.serving import LIMITS, Limits, MailServer, Source, source_address
 from dexmesh.apps.mail.smtp import Recipient, Talk
 from dexmesh.apps.mail.spool import Spool
@@ -47,6 +48,9 @@ class Store(Protocol):
         self, mails: Sequence[ReceivedMail], unix_time: float
     ) -> Sequence[ReceivedMail]:
         """Count a stranger's mail; as it may be delivered. Raises MailError when it is too much."""
+
+    def require_room(self, user: str, size: int) -> None:
+        """Raises MailError when a mail of this size would find no room."""
 
     def is_blocked(self, address: Address) -> bool:
         """Whether the user wants nothing from there."""
@@ -128,21 +132,31 @@ class MailReceiver:
         self._signs.heard(address)
         return True
 
-    def judge_sender(self, talk: Talk, sender: Mailbox | None) -> Refusal | None:
-        """MAIL FROM: the connecting address says who may be named."""
-        return judge_sender(
+    def judge_sender(self, talk: Talk, sender: Mailbox | None, size: int) -> Refusal | None:
+        """MAIL FROM: the connecting address says who may be named, and how much a stranger may send."""
+        refusal = judge_sender(
             sender,
             talk.remote,
             is_blocked=self._store.is_blocked(talk.remote),
             allows_foreign=self._settings.allow_foreign_senders,
         )
+        if refusal is None and size > MAX_BYTES and not self._is_known(talk.remote):
+            return Refusal(550, "5.7.1", TOO_BIG_TEXT, Reason.STRANGER_LIMIT)
+        return refusal
 
     def judge_recipient(
         self, talk: Talk, mailbox: Mailbox, parameters: Mapping[str, str]
     ) -> Recipient | Refusal:
         """RCPT TO: only people of this node."""
         users = judge_recipient(mailbox, self._names.names())
-        return users if isinstance(users, Refusal) else Recipient(mailbox, users)
+        if isinstance(users, Refusal):
+            return users
+        try:
+            for user in users:
+                self._store.require_room(user, int(talk.parameters.get("SIZE", 0)))
+        except MailError as error:
+            return _refusal(error)
+        return Recipient(mailbox, users)
 
     def edit_header(self, talk: Talk, header: Header) -> bytes | Refusal:
         """Repaired, with our trace on top."""
@@ -163,15 +177,14 @@ class MailReceiver:
         remote node, Message-ID and body.
         """
         try:
-            is_known = bool(self._book.by_address(talk.remote))
+            is_known = self._is_known(talk.remote)
             folder = Folder.INBOX if is_known else Folder.REQUESTS
             mails: Sequence[ReceivedMail] = _mails(talk, message, folder)
             if not is_known:
                 mails = await self._store.admit_stranger(mails, self._unix_time())
             await self._deliver(mails)
         except MailError as error:
-            reason = Reason.STRANGER_LIMIT if error.enhanced == "4.7.1" else Reason.STORE
-            return Refusal(error.code, error.enhanced, error.public_text, reason)
+            return _refusal(error)
         finally:
             await message.file.remove()
         return None
@@ -179,6 +192,9 @@ class MailReceiver:
     async def authenticate(self, name: str, password: str) -> str | None:
         """Nobody logs in from another node."""
         return None
+
+    def _is_known(self, address: Address) -> bool:
+        return bool(self._book.by_address(address))
 
     async def _deliver(self, mails: Sequence[ReceivedMail]) -> None:
         """Raises the first MailError, but only when no delivery is under way any more."""
@@ -188,6 +204,12 @@ class MailReceiver:
         for result in results:
             if isinstance(result, BaseException):
                 raise result
+
+
+def _refusal(error: MailError) -> Refusal:
+    is_about_strangers = error.enhanced in ("4.7.1", "5.7.1")
+    reason = Reason.STRANGER_LIMIT if is_about_strangers else Reason.STORE
+    return Refusal(error.code, error.enhanced, error.public_text, reason)
 
 
 def _mails(talk: Talk, message: Message, folder: Folder) -> list[ReceivedMail]:

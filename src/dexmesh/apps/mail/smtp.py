@@ -135,8 +135,8 @@ class Role(Protocol):
     def may_connect(self, address: Address) -> bool:
         """Whether this server talks to that source at all."""
 
-    def judge_sender(self, talk: Talk, sender: Mailbox | None) -> Refusal | None:
-        """MAIL FROM; None as sender is `<>`."""
+    def judge_sender(self, talk: Talk, sender: Mailbox | None, size: int) -> Refusal | None:
+        """MAIL FROM; None as sender is `<>`. `size` is what the client says the message has, else 0."""
 
     def judge_recipient(
         self, talk: Talk, mailbox: Mailbox, parameters: Mapping[str, str]
@@ -471,10 +471,12 @@ class Conversation(SMTP):
         await self.push("250 2.1.0 Ok")
 
     def _judge_mail(self, path: Path) -> Refusal | None:
-        size = self._role.max_bytes
-        refusal = judge_mail_parameters(path.parameters, size, self._role.has_dsn)
-        refusal = refusal or self._role.judge_sender(self.talk, path.mailbox)
-        if refusal is None and not self._server.spool.has_room(int(path.parameters.get("SIZE", 0))):
+        refusal = judge_mail_parameters(path.parameters, self._role.max_bytes, self._role.has_dsn)
+        if refusal is not None:
+            return refusal
+        size = int(path.parameters.get("SIZE", 0))
+        refusal = self._role.judge_sender(self.talk, path.mailbox, size)
+        if refusal is None and not self._server.spool.has_room(size):
             return NO_ROOM
         return refusal
 

@@ -152,7 +152,7 @@ class Submission:
         found = ipaddress.IPv6Address(address)
         return (found.ipv4_mapped or found).is_loopback
 
-    def judge_sender(self, talk: Talk, sender: Mailbox | None) -> Refusal | None:
+    def judge_sender(self, talk: Talk, sender: Mailbox | None, size: int) -> Refusal | None:
         """Whatever a program says: the mail is sent as an own address."""
         return None
 

@@ -79,6 +79,7 @@ class FakeStore:
     judged: list[tuple[Address | None, str, int]] = field(default_factory=list)
     blocked: set[Address] = field(default_factory=set)
     refuse_users: dict[str, MailError] = field(default_factory=dict)
+    room: dict[str, int] = field(default_factory=dict)
     stranger_error: MailError | None = None
     wait: asyncio.Event | None = None
     entered: asyncio.Event = field(default_factory=asyncio.Event)
@@ -101,6 +102,10 @@ class FakeStore:
         if self.stranger_error is not None:
             raise self.stranger_error
         return [replace(mail, is_counted=True) for mail in mails]
+
+    def require_room(self, user: str, size: int) -> None:
+        if size > self.room.get(user, size):
+            raise MailError(452, "4.2.2", "the mailbox is full, try again later")
 
     def is_blocked(self, address: Address) -> bool:
         return address in self.blocked

@@ -71,6 +71,39 @@ def test_a_stranger_is_judged_and_goes_to_requests(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+def test_what_a_stranger_may_not_send_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    async def run() -> None:
+        settings = replace(SETTINGS, max_message_bytes=30_000_000)
+        async with mail_world(tmp_path, settings) as world:
+            stranger, contact = await world.client(3), await world.client(2)
+            await stranger.say("EHLO x")
+            answer = await stranger.say("MAIL FROM:<eve@[IPv6:fc00::3]> SIZE=2000000")
+            assert answer.startswith("550 5.7.1")
+            assert world.receiver.counters.refused(Reason.STRANGER_LIMIT) == 1
+            answer = await stranger.say("MAIL FROM:<eve@[IPv6:fc00::3]> SIZE=900000")
+            assert answer.startswith("250")
+            await contact.say("EHLO x")
+            answer = await contact.say(f"MAIL FROM:<{SENDER}> SIZE=2000000")
+            assert answer.startswith("250")
+
+    asyncio.run(run())
+
+
+def test_a_mail_that_finds_no_room_is_refused_before_it_is_sent(tmp_path: Path) -> None:
+    async def run() -> None:
+        async with mail_world(tmp_path) as world:
+            world.store.room["alice"] = 1000
+            client = await world.client()
+            await client.say("EHLO x")
+            await client.say(f"MAIL FROM:<{SENDER}> SIZE=5000")
+            answer = await client.say(f"RCPT TO:<all@{ME.literal}>")
+            assert answer.startswith("452 4.2.2")
+            assert world.receiver.counters.refused(Reason.STORE) == 1
+            assert (await client.say(f"RCPT TO:<{BOB}>")).startswith("250")
+
+    asyncio.run(run())
+
+
 @pytest.mark.parametrize(
     "domain",
     [

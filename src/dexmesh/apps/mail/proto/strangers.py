@@ -19,14 +19,18 @@ MAX_MAILS = 5  # of one stranger in a day, in the Requests of one user
 MAX_BYTES = 1_000_000  # likewise: 1 MB
 MAX_STRANGERS = 100  # in a day, for all users: addresses are cheap, so their number is what counts
 DAY_S = 86400
+TOO_BIG_TEXT = (
+    f"somebody who does not know you takes {MAX_BYTES} bytes at most; write a few lines first"
+)
 
 
 class StrangerRefusal(StrEnum):
-    """Why a stranger's mail has to wait until tomorrow."""
+    """Why a stranger's mail has to wait until tomorrow; TOO_BIG: why it can never be taken."""
 
     TOO_MANY_MAILS = "stranger sent too many mails today"
     TOO_MANY_BYTES = "stranger sent too many bytes today"
     TOO_MANY_STRANGERS = "too many strangers wrote today"
+    TOO_BIG = "stranger sent more at once than any day allows"
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +62,8 @@ class StrangerPolicy:
     ) -> StrangerRefusal | None:
         """Count a mail of `size` bytes for each user; or say why it is refused, and count nothing."""
         self._begin_day(unix_time)
+        if size > MAX_BYTES:
+            return StrangerRefusal.TOO_BIG
         if remote not in self._strangers and len(self._strangers) >= MAX_STRANGERS:
             return StrangerRefusal.TOO_MANY_STRANGERS
         counts = {(remote, user): self.counts.get((remote, user), _NOTHING) for user in users}

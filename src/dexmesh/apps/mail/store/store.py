@@ -278,7 +278,8 @@ class MailStore:
         """One mail of a stranger for one or more users, as it may be delivered: it is counted now.
 
         A copy that is here already is not: its sender only did not hear so. Raises MailError 451 4.7.1
-        when it is too much today; it counts for nobody then, nor where `deliver` fails.
+        when it is too much today, 550 5.7.1 when it is too much on any day; it counts for nobody then, nor
+        where `deliver` fails.
         """
         await self._require_loaded()
         ids = {delivery_id(replace(mail, user=self._user(mail.user).name)): mail for mail in mails}

@@ -11,7 +11,12 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable, Sequence
 
-from dexmesh.apps.mail.proto.strangers import Pair, StrangerPolicy, StrangerRefusal
+from dexmesh.apps.mail.proto.strangers import (
+    TOO_BIG_TEXT,
+    Pair,
+    StrangerPolicy,
+    StrangerRefusal,
+)
 from dexmesh.apps.mail.store.journal import Journal
 from dexmesh.apps.mail.store.troubles import DiskError, disk_trouble
 from dexmesh.apps.mail.store.writer import Writer
@@ -45,14 +50,13 @@ class Strangers:
     ) -> None:
         """Count a mail for these users.
 
-        Raises MailError 451 4.7.1 when it is too much for one of them, 452 when nothing can be kept; then
-        it counts for nobody.
+        Raises MailError 451 4.7.1 when it is too much today for one of them, 550 5.7.1 when it is too much
+        on any day, 452 when nothing can be kept; then it counts for nobody.
         """
         refusal = self._policy.judge(remote, users, size, unix_time)
         if refusal is not None:
             self.refusals[refusal] += 1
-            text = f"{_WORDS[refusal]}; try again tomorrow"
-            raise MailError(451, "4.7.1", text, cause=str(refusal))
+            raise _too_much(refusal)
         pairs = [(remote, user) for user in users]
         try:
             await self._keep(pairs)
@@ -97,3 +101,9 @@ class Strangers:
             await self._writer.call(work)
         except DiskError as error:
             raise disk_trouble(error) from error
+
+
+def _too_much(refusal: StrangerRefusal) -> MailError:
+    if refusal is StrangerRefusal.TOO_BIG:
+        return MailError(550, "5.7.1", TOO_BIG_TEXT, cause=str(refusal))
+    return MailError(451, "4.7.1", f"{_WORDS[refusal]}; try again tomorrow", cause=str(refusal))

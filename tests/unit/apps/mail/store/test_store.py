@@ -234,6 +234,17 @@ def test_a_duplicate_or_a_refused_mail_does_not_count_for_the_stranger(world: Wo
     world.run(work)
 
 
+def test_a_mail_no_stranger_may_send_on_any_day_is_refused_for_good(world: World) -> None:
+    async def work(store: MailStore) -> None:
+        big = world.mail(folder=Folder.REQUESTS, remote=EVE, data=message(body="x" * 1_000_001))
+        error = await refusal(store.admit_stranger([big], time.time()))
+        assert (error.code, error.enhanced) == (550, "5.7.1")
+        assert "tomorrow" not in error.public_text
+        await store.admit_stranger(requests(world, 1), time.time())
+
+    world.run(work)
+
+
 def test_a_mail_that_is_here_is_taken_again_also_from_a_stranger_who_wrote_enough(
     world: World,
 ) -> None:
