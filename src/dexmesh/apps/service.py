@@ -118,8 +118,7 @@ async def _open_phone(
     mail.running.keep("history of calls", service.write)
     letters = _Letters(mail)
     texting = Texting(service, mail.queue.texts, letters.post_text)
-    mail.texts.carrier = texting
-    mail.texts.added()
+    mail.texts.take_carrier(texting)
     control_calls.register(mail.control, service, texting, mail.book)
     log.info("calls and texts are served")
 

@@ -33,13 +33,13 @@ class TextDelivery:
     """One per worker; `run` goes on for ever. Without a carrier texts wait."""
 
     def __init__(self, queue: TextQueue) -> None:
-        self.carrier: Carrier | None = None
         self.counts = {"delivered": 0, "refused": 0, "put off": 0}
         self._queue = queue
+        self._carrier: Carrier | None = None
         self._tasks: dict[Address, asyncio.Task[None]] = {}
         self._silent: frozenset[Address] = frozenset()
         self._shown: set[Address] = set()
-        self._wake = asyncio.Event()
+        self._wake = queue.news
 
     def heard(self, address: Address) -> None:
         """That node gave a sign of life."""
@@ -47,8 +47,9 @@ class TextDelivery:
             self._shown.add(address)
             self._wake.set()
 
-    def added(self) -> None:
-        """Something new waits, or shall be tried now."""
+    def take_carrier(self, carrier: Carrier) -> None:
+        """From now on there is somebody who carries texts."""
+        self._carrier = carrier
         self._wake.set()
 
     async def silent_nodes(self) -> Sequence[Address]:
@@ -85,14 +86,14 @@ class TextDelivery:
         self._tasks.clear()
 
     async def _begin(self) -> float:
-        if self.carrier is None:
+        if self._carrier is None:
             return LONGEST_SLEEP_S
         for address in tuple(self._shown):
             await self._queue.wake(address)
         self._shown.clear()
         for address in await self._queue.nodes_due(MAX_NODES * 2):
             if address not in self._tasks and len(self._tasks) < MAX_NODES:
-                self._tasks[address] = task = asyncio.create_task(self._to(address, self.carrier))
+                self._tasks[address] = task = asyncio.create_task(self._to(address, self._carrier))
                 task.add_done_callback(lambda done, who=address: self._finished(who, done))  # type: ignore[misc]
         left_s = await self._queue.seconds_until_due()
         if left_s is None or self._tasks:  # those are due until their try is over, which wakes us

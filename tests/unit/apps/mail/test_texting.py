@@ -12,7 +12,7 @@ from dexmesh.apps.base.carrier import Carried, Fate, QueuedText
 from dexmesh.apps.base.home import Home
 from dexmesh.apps.mail.proto.schedule import LIFE_S
 from dexmesh.apps.mail.queue import MailQueue, tables, texts
-from dexmesh.apps.mail.texting import TextDelivery
+from dexmesh.apps.mail.texting import LONGEST_SLEEP_S, TextDelivery
 from dexmesh.errors import MailError
 from dexmesh.wire.address import Address
 
@@ -82,7 +82,8 @@ async def until(is_true: Callable[[], bool]) -> None:
 def test_texts_go_in_order_one_at_a_time_and_are_gone_then(tmp_path: Path) -> None:
     async def script(queue: MailQueue, _time: Time) -> None:
         delivery = TextDelivery(queue.texts)
-        delivery.carrier = carrier = FakeCarrier(lambda _text: Carried(Fate.DELIVERED))
+        carrier = FakeCarrier(lambda _text: Carried(Fate.DELIVERED))
+        delivery.take_carrier(carrier)
         for body in ("one", "two", "three"):
             await queue.texts.add(text(body))
         task = asyncio.create_task(delivery.run())
@@ -100,7 +101,8 @@ def test_a_text_waits_through_a_restart_for_the_sign_of_life(tmp_path: Path) -> 
 
     async def absent(queue: MailQueue, _time: Time) -> None:
         delivery = TextDelivery(queue.texts)
-        delivery.carrier = carrier = FakeCarrier(lambda _text: GONE)
+        carrier = FakeCarrier(lambda _text: GONE)
+        delivery.take_carrier(carrier)
         await queue.texts.add(text("one"))
         await queue.texts.add(text("two"))
         task = asyncio.create_task(delivery.run())
@@ -113,7 +115,8 @@ def test_a_text_waits_through_a_restart_for_the_sign_of_life(tmp_path: Path) -> 
 
     async def back(queue: MailQueue, _time: Time) -> None:
         delivery = TextDelivery(queue.texts)
-        delivery.carrier = carrier = FakeCarrier(lambda _text: Carried(Fate.DELIVERED))
+        carrier = FakeCarrier(lambda _text: Carried(Fate.DELIVERED))
+        delivery.take_carrier(carrier)
         assert await delivery.silent_nodes() == [DAVE]
         task = asyncio.create_task(delivery.run())
         delivery.heard(EVE)
@@ -130,8 +133,8 @@ def test_a_text_waits_through_a_restart_for_the_sign_of_life(tmp_path: Path) -> 
 def test_a_text_that_is_refused_stops_no_other(tmp_path: Path) -> None:
     async def script(queue: MailQueue, _time: Time) -> None:
         delivery = TextDelivery(queue.texts)
-        delivery.carrier = FakeCarrier(
-            lambda one: Carried(Fate.REFUSED if one.body == "bad" else Fate.DELIVERED)
+        delivery.take_carrier(
+            FakeCarrier(lambda one: Carried(Fate.REFUSED if one.body == "bad" else Fate.DELIVERED))
         )
         for one in (text("bad"), text("good"), text("else", EVE)):
             await queue.texts.add(one)
@@ -145,7 +148,8 @@ def test_a_text_that_is_refused_stops_no_other(tmp_path: Path) -> None:
 def test_a_text_is_given_up_after_two_weeks_of_trying(tmp_path: Path) -> None:
     async def script(queue: MailQueue, time: Time) -> None:
         delivery = TextDelivery(queue.texts)
-        delivery.carrier = carrier = FakeCarrier(lambda _text: GONE)
+        carrier = FakeCarrier(lambda _text: GONE)
+        delivery.take_carrier(carrier)
         await queue.texts.add(text("old"))
         time.now += LIFE_S + 1
         await queue.texts.add(text("young"))
@@ -176,6 +180,21 @@ def test_people_take_out_and_try_again_what_is_theirs(tmp_path: Path) -> None:
         assert await queue.texts.cancel([other], "stuart") == []
         assert [one.body for one in await queue.texts.cancel(None, "stuart")] == ["one"]
         assert [one.text.body for one in await queue.texts.list()] == ["two"]
+
+    played(tmp_path, script)
+
+
+def test_a_new_text_is_sent_at_once(tmp_path: Path) -> None:
+    async def script(queue: MailQueue, _time: Time) -> None:
+        delivery = TextDelivery(queue.texts)
+        carrier = FakeCarrier(lambda _text: Carried(Fate.DELIVERED))
+        delivery.take_carrier(carrier)
+        task = asyncio.create_task(delivery.run())
+        await asyncio.sleep(0.1)  # it rests
+        await queue.texts.add(text("one"))
+        async with asyncio.timeout(LONGEST_SLEEP_S / 2):
+            await until(lambda: carrier.carried == ["one"])
+        task.cancel()
 
     played(tmp_path, script)
 

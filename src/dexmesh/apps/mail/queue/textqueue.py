@@ -8,6 +8,7 @@ Not here  mails (mailqueue.py), sending (mail/texting.py)
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 import sqlite3
 from collections.abc import Awaitable, Callable, Sequence
@@ -31,10 +32,14 @@ class TextQueue:
         self, do: _Doing, read: _Doing, q: Callable[[], float], unix_time: Callable[[], float]
     ) -> None:
         self._do, self._read, self._q, self._unix_time = do, read, q, unix_time
+        self.news = asyncio.Event()
+        """Set when a text may be due sooner than it was."""
 
     async def add(self, text: QueuedText) -> int:
         """Take a text; its number. It is on the disk when this returns, and due."""
-        return await self._do(lambda one: texts.add_text(one, text, self._q()))
+        number = await self._do(lambda one: texts.add_text(one, text, self._q()))
+        self.news.set()
+        return number
 
     async def list(self, user: str | None = None, limit: int = 1000) -> Sequence[WaitingText]:
         """What waits, oldest first; of one user, or of all."""
@@ -44,7 +49,9 @@ class TextQueue:
 
     async def retry(self, numbers: Sequence[int] | None, user: str | None) -> Sequence[Address]:
         """Make texts due (None: all); the nodes that are tried."""
-        return await self._do(lambda one: texts.retry_texts(one, numbers, user, self._q()))
+        found = await self._do(lambda one: texts.retry_texts(one, numbers, user, self._q()))
+        self.news.set()
+        return found
 
     async def cancel(self, numbers: Sequence[int] | None, user: str | None) -> Sequence[QueuedText]:
         """Take texts out (None: all); which. One that is on its way now may still arrive."""
