@@ -159,4 +159,4 @@ class SoundError(AppError):
 
 
 class NoServiceError(AppError):
-    """The mail service does not run here: switch it on with `dexmesh mail on`, then `dexmesh up`."""
+    """Mail, or the phone, is not served here: `dexmesh mail on` or `phone on`, then `dexmesh up`."""

@@ -35,11 +35,13 @@ UserOption = Annotated[
 ]
 
 
-def service_of(home: Path | None, user: str | None, patience_s: float = 60.0) -> ControlClient:
-    """A connection to the running service."""
+def service_of(
+    home: Path | None, user: str | None, patience_s: float = 60.0, app: str = "mail"
+) -> ControlClient:
+    """A connection to the running service; `app` is what is wanted of it: mail, or the phone."""
     from dexmesh.apps.base.control import ControlClient
 
-    return ControlClient(find_home(home).control_socket, user, patience_s)
+    return ControlClient(find_home(home).control_socket, user, patience_s, app)
 
 
 def former_settings(home: Home) -> AppSettings | None:

@@ -95,6 +95,7 @@ class ControlServer:
     def __init__(self, users: Users) -> None:
         self._users = users
         self._calls: dict[str, Call] = {}
+        self._absent: dict[str, NoServiceError] = {}
         self._server: asyncio.Server | None = None
         self._path: Path | None = None
         self._inode = 0
@@ -105,6 +106,10 @@ class ControlServer:
         if name in self._calls:
             raise ValueError(f"the control call {name} is registered twice")
         self._calls[name] = call
+
+    def explain(self, group: str, why: NoServiceError) -> None:
+        """Say this to whoever asks for a call `group.…` that is not offered (yet)."""
+        self._absent[group] = why
 
     async def start(self, path: Path) -> None:
         """Listen there; a socket that a dead service left behind is replaced without a gap."""
@@ -167,7 +172,7 @@ class ControlServer:
             name, user, arguments = _request(line)
             call = self._calls.get(name)
             if call is None:
-                raise AppError(f"the service knows no call {name!r}", "is it an older version?")
+                raise self._unknown(name)
             caller = Caller(uid, self._users.judge(uid, user))
             result = await self._result(call, caller, arguments)
             if isinstance(result, dict):
@@ -184,6 +189,10 @@ class ControlServer:
         except OSError as error:
             log.warning("a control call failed", extra={"reason": str(error)})
             await _send(writer, _error(AppError(f"the service failed: {error.strerror or error}")))
+
+    def _unknown(self, name: str) -> AppError:
+        unknown = AppError(f"the service knows no call {name!r}", "is it an older version?")
+        return self._absent.get(name.partition(".")[0], unknown)
 
     async def _result(
         self, call: Call, caller: Caller, arguments: Reply
@@ -275,6 +284,8 @@ def _error(error: DexmeshError) -> Reply:
         told["text"] = error.public_text
     elif isinstance(error, PermissionNeededError):
         told["kind"] = "permission"
+    elif isinstance(error, NoServiceError):
+        told["kind"] = "no service"
     return {"error": told}
 
 
@@ -288,12 +299,22 @@ async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
 
 
 class ControlClient:
-    """A program that commands the service. Blocking; a context manager; connects with the first call."""
+    """A program that commands the service. Blocking; a context manager; connects with the first call.
 
-    def __init__(self, path: Path, user: str | None = None, patience_s: float = PATIENCE_S) -> None:
+    `app` is what people want of it (mail, phone), for the words of errors.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        user: str | None = None,
+        patience_s: float = PATIENCE_S,
+        app: str = "mail",
+    ) -> None:
         self._path = path
         self._user = user
         self._patience_s = patience_s
+        self._app = app
         self._socket: socket.socket | None = None
         self._buffer = bytearray()
 
@@ -304,10 +325,12 @@ class ControlClient:
         self.close()
 
     def close(self) -> None:
-        """End the connection."""
-        if self._socket is not None:
-            self._socket.close()
-            self._socket = None
+        """End the connection; another thread that waits for a reply gets NoServiceError."""
+        connection, self._socket = self._socket, None
+        if connection is not None:
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)  # `close` alone would let it wait on
+            connection.close()
         self._buffer.clear()
 
     def call(self, name: str, **arguments: Any) -> Reply:
@@ -368,8 +391,9 @@ class ControlClient:
         return reply
 
     def _line(self) -> bytes:
+        connection = self._connected()
         while (end := self._buffer.find(b"\n")) < 0:
-            data = self._connected().recv(1 << 16)
+            data = connection.recv(1 << 16)
             if not data:
                 raise ConnectionResetError("the service ended the connection")
             if len(self._buffer) + len(data) > MAX_REPLY_BYTES:
@@ -382,14 +406,14 @@ class ControlClient:
     def _gone(self, error: OSError) -> DexmeshError:
         self.close()
         if isinstance(error, TimeoutError):
-            return AppError("the mail service does not answer", "its log may say why")
+            return AppError(f"the {self._app} service does not answer", "its log may say why")
         if isinstance(error, PermissionError):
             return PermissionNeededError(
                 f"{self._path} may not be reached by you", "run it as the owner of that folder"
             )
         return NoServiceError(
-            "the mail service is not running here",
-            "`dexmesh mail on` switches it on, `dexmesh up` (or `dexmesh mail serve`) starts it",
+            f"the {self._app} service is not running here",
+            f"`dexmesh {self._app} on` switches it on, `dexmesh up` (or `dexmesh mail serve`) starts it",
         )
 
     def _confused(self) -> AppError:
@@ -407,4 +431,6 @@ def _told(error: Any) -> DexmeshError:
         )
     if told.get("kind") == "permission":
         return PermissionNeededError(text, hint)
+    if told.get("kind") == "no service":
+        return NoServiceError(text, hint)
     return AppError(text, hint)

@@ -76,6 +76,7 @@ async def _serving(path: Path) -> ControlServer:
     }  # fmt: skip
     for name, call in calls.items():
         server.register(name, call)
+    server.explain("phone", NoServiceError("the phone is switched off", "switch it on"))
     await server.start(path)
     return server
 
@@ -137,6 +138,44 @@ def test_a_stream_comes_piece_by_piece_and_may_end_with_an_error(tmp_path: Path)
 def test_an_unknown_call_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AppError, match="no call 'nonsense'"):
         _asked(tmp_path / "s", lambda client: client.call("nonsense"))
+
+
+def test_calls_of_an_app_that_is_off_say_so(tmp_path: Path) -> None:
+    with pytest.raises(NoServiceError, match="the phone is switched off") as caught:
+        _asked(tmp_path / "s", lambda client: client.call("phone.status"))
+    assert caught.value.hint == "switch it on"
+
+
+def test_the_words_of_errors_are_about_the_app_that_is_wanted(tmp_path: Path) -> None:
+    with pytest.raises(NoServiceError, match="the phone service is not running here") as caught:
+        ControlClient(tmp_path / "nobody", app="phone").call("echo")
+    assert "`dexmesh phone on`" in caught.value.hint
+
+
+def test_a_client_that_is_closed_waits_for_nothing_more(tmp_path: Path) -> None:
+    async def wait(_caller: Caller, _arguments: Reply) -> AsyncIterator[Reply]:
+        return _never()
+
+    async def _never() -> AsyncIterator[Reply]:
+        yield {}
+        await asyncio.Event().wait()
+
+    async def both() -> None:
+        server = await _serving(tmp_path / "s")
+        server.register("wait", wait)
+        client = ControlClient(tmp_path / "s", patience_s=60)
+        items = await asyncio.to_thread(client.stream, "wait")
+        assert await asyncio.to_thread(next, items) == {}
+        waiting = asyncio.ensure_future(asyncio.to_thread(next, items))
+        await asyncio.sleep(0)
+        while not waiting.done():
+            client.close()
+            await asyncio.wait({waiting}, timeout=0.05)
+        with pytest.raises(NoServiceError):
+            await waiting
+        await server.close()
+
+    asyncio.run(both())
 
 
 def test_where_nobody_listens_the_error_says_what_to_do(tmp_path: Path) -> None:
