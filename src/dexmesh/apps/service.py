@@ -22,7 +22,7 @@ from dexmesh.apps.base.mailbox import Mailbox
 from dexmesh.apps.base.me import Me
 from dexmesh.apps.base.running import Running
 from dexmesh.apps.base.settings import AppSettings, has_mbox, load_settings
-from dexmesh.apps.base.sockets import Listening, wishes
+from dexmesh.apps.base.sockets import Listening, Purpose, wishes
 from dexmesh.apps.base.supervisor import DONE, REOPEN
 from dexmesh.apps.call import control_calls
 from dexmesh.apps.call.people import Acquaintances, Inhabitants
@@ -33,7 +33,7 @@ from dexmesh.apps.call.store.history import History
 from dexmesh.apps.call.texting import Texting
 from dexmesh.apps.mail.proto.letters import Letter
 from dexmesh.apps.mail.service import MailService
-from dexmesh.errors import AppError
+from dexmesh.errors import AppError, NoServiceError
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +83,7 @@ async def _serve(
     running = Running()
     running.watch_signals()
     mail = MailService(home, settings, listening, login, running)
+    _explain_phone(mail, settings, listening)
     try:
         await mail.start()
         if settings.phone.is_on:
@@ -93,6 +94,18 @@ async def _serve(
     finally:
         await running.close()
         log.info("mail is served no more")
+
+
+def _explain_phone(mail: MailService, settings: AppSettings, listening: Listening) -> None:
+    """What whoever asks for the phone hears as long as it is not there."""
+    why = NoServiceError("the phone is switched off", "`dexmesh phone on` switches it on")
+    if settings.phone.is_on:
+        taken = [one for one in listening.warnings if Purpose.PHONE.value in one]
+        why = NoServiceError(
+            "the phone did not start, or not yet", "; ".join(taken) or "its log says why"
+        )
+    for group in ("phone", "call", "text"):
+        mail.control.explain(group, why)
 
 
 async def _open_phone(

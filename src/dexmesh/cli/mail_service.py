@@ -55,14 +55,17 @@ def on(
     """Switch mail on: make the mailboxes, and say what comes next."""
     from dexmesh.apps.base.making import make_home
     from dexmesh.apps.base.settings import save_settings
-    from dexmesh.apps.base.switching import switch_on
-    from dexmesh.cli.service_node import choose_account, find_node, require_key
+    from dexmesh.apps.base.switching import switch_mail_on
+    from dexmesh.cli.service_node import choose_account, find_node, require_key, require_same
 
     place = find_home(home)
     former = former_settings(place)
-    key = require_key(find_node(config), former.key if former else None)
+    facts = find_node(config)
+    if former is not None:
+        require_same(facts, place, former)
+    key = require_key(facts, former.key if former else None)
     owner = choose_account(account, former.mail.account if former else None)
-    settings = switch_on(former, key, owner.name, user or (), socket.gethostname())
+    settings = switch_mail_on(former, key, owner.name, user or (), socket.gethostname())
     make_home(place, owner)
     if settings != former:
         save_settings(place, settings)
@@ -114,12 +117,12 @@ def _report_on(home: Home, settings: AppSettings, is_running: bool, as_json: boo
 def off(home: HomeOption = None, as_json: JsonOption = False) -> None:
     """Switch mail off: the service ends, mailboxes and waiting mail stay as they are."""
     from dexmesh.apps.base.settings import load_settings, save_settings
-    from dexmesh.apps.base.switching import switch_off
+    from dexmesh.apps.base.switching import switch_mail_off
 
     place = find_home(home)
     settings = load_settings(place)
     if settings.mail.is_on:
-        save_settings(place, switch_off(settings))
+        save_settings(place, switch_mail_off(settings))
     was_running = renew_service(place)
     if as_json:
         print_json({"on": False, "home": str(place.path), "was_running": was_running})

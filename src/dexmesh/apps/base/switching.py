@@ -1,4 +1,4 @@
-"""Decide what the settings become when mail is switched on or off, and when users come and go.
+"""Decide what the settings become when mail or phone is switched on or off, and when users come and go.
 
 Place     cli/mail_service.py, cli/mail_users.py, cli/phone_service.py -> here -> base/settings.py writes it
 Spec      docs/apps/mail.md §4 (ours: what a first `mail on` chooses)
@@ -26,7 +26,7 @@ from dexmesh.wire.keys import PublicKey
 _ROLES = ("postmaster", "root")  # RFC 5321 §4.5.1; cron and friends
 
 
-def switch_on(
+def switch_mail_on(
     former: AppSettings | None,
     key: PublicKey,
     account: str,
@@ -37,17 +37,45 @@ def switch_on(
 
     Raises AppError for a name that cannot be a user's.
     """
+    settings = _with_people(former, key, account, users, host_name)
+    return dataclasses.replace(settings, mail=dataclasses.replace(settings.mail, is_on=True))
+
+
+def switch_phone_on(
+    former: AppSettings | None,
+    key: PublicKey,
+    account: str,
+    users: Sequence[str],
+    host_name: str,
+) -> AppSettings:
+    """The phone on, likewise; mail stays as it is."""
+    settings = _with_people(former, key, account, users, host_name)
+    return dataclasses.replace(settings, phone=dataclasses.replace(settings.phone, is_on=True))
+
+
+def _with_people(
+    former: AppSettings | None,
+    key: PublicKey,
+    account: str,
+    users: Sequence[str],
+    host_name: str,
+) -> AppSettings:
     settings = former or AppSettings(key, MailSettings(host_names=_host_names(host_name)))
-    mail = dataclasses.replace(settings.mail, is_on=True, account=account)
+    mail = dataclasses.replace(settings.mail, account=account)
     for name in users or (() if mail.users else _first_user(account)):
         if mail.user(name) is None:
             mail = add_user(mail, UserSettings(_checked(name)))
     return dataclasses.replace(settings, key=key, mail=mail)
 
 
-def switch_off(settings: AppSettings) -> AppSettings:
+def switch_mail_off(settings: AppSettings) -> AppSettings:
     """Mail off; everything else stays for the next time."""
     return dataclasses.replace(settings, mail=dataclasses.replace(settings.mail, is_on=False))
+
+
+def switch_phone_off(settings: AppSettings) -> AppSettings:
+    """The phone off, likewise."""
+    return dataclasses.replace(settings, phone=dataclasses.replace(settings.phone, is_on=False))
 
 
 def add_user(mail: MailSettings, user: UserSettings) -> MailSettings:

@@ -34,6 +34,7 @@ from dexmesh.apps.call.store.tables import Kind, Question
 from dexmesh.apps.call.texting import MAX_TEXT_BYTES, Texting
 from dexmesh.apps.contacts.book import AddressBook
 from dexmesh.errors import AppError
+from dexmesh.wire.address import format_address
 
 MAX_ENTRIES = 1000  # ours: shown at once
 MAX_STATISTICS = 64  # ours: fields a seat may tell
@@ -79,7 +80,9 @@ class _Calls:
         wanted = self._service.preferences.of(user)
         return {
             "user": user,
-            "address": self._service.me.literal,
+            "address": format_address(self._service.me.address),
+            "port": self._service.settings.port,
+            "media_ports": list(self._service.settings.media_ports),
             "uris": self._service.uris(user),
             "switches": {name: getattr(wanted, name) for name in SWITCHES},
             "has_voicemail": wanted.has_voicemail,

@@ -78,6 +78,7 @@ class PhoneService:
         heard: Callable[[Address], None],
     ) -> None:
         self.me, self.history, self.preferences = me, history, preferences
+        self.settings = settings.phone
         self.seats = Seats()
         self.statistics: dict[CallId, dict[str, Any]] = {}
         self.unanswered: Callable[[Unanswered], None] = lambda event: None

@@ -16,8 +16,10 @@ from dexmesh.apps.base.switching import (
     add_user,
     changed_user,
     remove_user,
-    switch_off,
-    switch_on,
+    switch_mail_off,
+    switch_mail_on,
+    switch_phone_off,
+    switch_phone_on,
 )
 from dexmesh.errors import AppError
 from dexmesh.wire.keys import PublicKey
@@ -26,7 +28,7 @@ KEY, OTHER_KEY = PublicKey(bytes(32)), PublicKey(bytes(31) + b"\1")
 
 
 def _on(*users: str, former: AppSettings | None = None, account: str = "Stuart") -> AppSettings:
-    return switch_on(former, KEY, account, users, "box")
+    return switch_mail_on(former, KEY, account, users, "box")
 
 
 def _names(settings: AppSettings) -> list[str]:
@@ -50,16 +52,26 @@ def test_an_account_made_for_the_service_is_nobodys_mailbox() -> None:
 def test_on_again_changes_nothing_but_what_was_asked() -> None:
     former = dataclasses.replace(_on("bob"), names=NamesSettings(is_on=False))
     assert _on(former=former) == former
-    more = switch_on(former, OTHER_KEY, "other", ["BOB", "eve"], "renamed")
+    more = switch_mail_on(former, OTHER_KEY, "other", ["BOB", "eve"], "renamed")
     assert (_names(more), more.mail.account, more.key) == (["bob", "eve"], "other", OTHER_KEY)
     assert (more.names, more.mail.host_names) == (former.names, ("box",))
 
 
 def test_off_and_on_leaves_everything_else() -> None:
     former = _on("bob")
-    off = switch_off(former)
+    off = switch_mail_off(former)
     assert not off.mail.is_on
     assert _on(former=off) == former
+
+
+def test_the_phone_is_switched_without_mail_and_mail_without_the_phone() -> None:
+    first = switch_phone_on(None, KEY, "stuart", (), "box")
+    assert (first.phone.is_on, first.mail.is_on, _names(first)) == (True, False, ["stuart"])
+    both = switch_phone_on(_on(former=first), KEY, "stuart", ("bob",), "box")
+    assert (both.phone.is_on, both.mail.is_on, _names(both)) == (True, True, ["stuart", "bob"])
+    silent = switch_phone_off(both)
+    assert (silent.phone.is_on, silent.mail) == (False, both.mail)
+    assert switch_phone_on(silent, KEY, "stuart", (), "box") == both
 
 
 @pytest.mark.parametrize("name", ["a b", "", "../x", "ü", ".x"])
@@ -72,7 +84,7 @@ def test_a_name_that_cannot_be_is_refused(name: str) -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "bad name", "x..y", "ö"])
 def test_a_strange_host_name_is_left_out(host: str) -> None:
-    assert switch_on(None, KEY, "a", (), host).mail.host_names == ()
+    assert switch_mail_on(None, KEY, "a", (), host).mail.host_names == ()
 
 
 def test_adding_somebody_again_changes_what_was_given() -> None:
