@@ -38,6 +38,7 @@ from dexmesh.values import dataclass
 from dexmesh.wire.address import Address, format_address
 
 NOT_ACCEPTABLE: Final = 488  # RFC 3261 §21.4.26
+MOST_PARAMETERS: Final = 256  # ours: characters of an fmtp value
 PTIMES_MS: Final = (10, 20, 30, 40, 60)
 _PROTOCOLS: Final = ("RTP/AVP", "RTP/AVPF")
 _DYNAMIC_TYPES: Final = range(96, 128)  # RFC 3551 §6
@@ -272,9 +273,13 @@ def _formats_in(line: Media, known: Mapping[int, Format] = STATIC_FORMATS) -> di
 
 
 def _by_type(line: Media, name: str) -> dict[int, str]:
-    """The values of `rtpmap` or `fmtp` by payload type."""
+    """The values of `rtpmap` or `fmtp` by payload type; one without end says nothing."""
     pairs = (value.partition(" ") for key, value in line.attributes if key == name)
-    return {int(kind): rest.strip() for kind, _, rest in pairs if _TYPE.fullmatch(kind)}
+    return {
+        int(kind): rest.strip()
+        for kind, _, rest in pairs
+        if _TYPE.fullmatch(kind) and len(rest) <= MOST_PARAMETERS
+    }
 
 
 def _rtpmap(value: str, payload_type: int) -> Format | None:

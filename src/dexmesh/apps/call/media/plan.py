@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from dexmesh.apps.call.media.formats import Format
-from dexmesh.apps.call.media.offer import PTIMES_MS, Agreed, AgreedFormat
+from dexmesh.apps.call.media.offer import MOST_PARAMETERS, PTIMES_MS, Agreed, AgreedFormat
 from dexmesh.apps.call.media.sdp import Direction
 from dexmesh.errors import DecodeError
 from dexmesh.values import dataclass
@@ -21,7 +21,6 @@ _HIGHEST_PORT: Final = 65_535
 _HIGHEST_TYPE: Final = 127
 _HIGHEST_CLOCK: Final = 192_000
 _MOST_CHANNELS: Final = 8
-_MOST_TEXT: Final = 256
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +105,6 @@ def _number(values: Mapping[str, Any], name: str, most: int, least: int = 1) -> 
 
 def _text(values: Mapping[str, Any], name: str) -> str:
     value = values.get(name)
-    if not isinstance(value, str) or len(value) > _MOST_TEXT:
+    if not isinstance(value, str) or len(value) > MOST_PARAMETERS:
         raise DecodeError(f"plan has no {name}")
     return value

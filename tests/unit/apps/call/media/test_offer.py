@@ -377,3 +377,8 @@ def test_a_stereo_variant_is_another_codec() -> None:
 def test_a_codec_of_which_nobody_heard_does_not_disturb_the_order() -> None:
     local = LocalMedia(OWN, 7078, (Format("XYZ", 8000, 110), PCMU), 1)
     assert answered(offer_with(), local).agreed.codec == PCMU
+
+
+def test_parameters_without_end_are_none() -> None:
+    body = offer_with("a=fmtp:0 " + "x" * 5000)
+    assert answered(body).agreed.sound.parameters == ""
