@@ -13,6 +13,7 @@ from typing import Any
 
 from dexmesh.wire.control import checksum
 from tests.fuzz.corpus import keep
+from tests.fuzz.media_targets import media_seeds
 from tests.unit.apps.call.sip.torture import INVALID, VALID
 from tests.unit.apps.call.sip.world import request_text
 from tests.unit.config import samples
@@ -254,6 +255,7 @@ SEEDS: dict[str, Iterable[bytes]] = {
     ],
     "varints": hexes(ROUTING["varint"], "hex"),
     "version_lists": hexes(ROUTING["version_list"], "hex"),
+    **media_seeds(),
 }
 
 if __name__ == "__main__":

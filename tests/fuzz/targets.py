@@ -37,6 +37,7 @@ from dexmesh.wire.scheme import (
     label_for,
 )
 from dexmesh.wire.varint import decode_varint, encode_varint
+from tests.fuzz.media_targets import MEDIA_TARGETS
 from tests.fuzz.sip_targets import sip_conversations, sip_messages
 from tests.unit.admin.feeding import feed, new_server
 from tests.unit.config import samples
@@ -316,6 +317,7 @@ _ALL: Final[tuple[Target, ...]] = (
     sip_messages,
     varints,
     version_lists,
+    *MEDIA_TARGETS,
 )
 TARGETS: Final[dict[str, Target]] = {target.__name__: target for target in _ALL}
 
