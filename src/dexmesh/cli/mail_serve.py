@@ -115,11 +115,13 @@ def _settings_to_serve(home: Home, facts: NodeFacts) -> AppSettings:
     import dataclasses
 
     from dexmesh.apps.base.settings import load_settings, save_settings
+    from dexmesh.cli.service_node import require_same
 
     settings = load_settings(home)
     if not settings.is_anything_on:
         hint = "`dexmesh mail on` or `dexmesh phone on` switches it on"
         fail("mail and phone are switched off", hint, Exit.CONFIG)
+    require_same(facts, home, settings)
     if facts.key is not None and facts.key != settings.key:
         note(
             "the node has another key than before: mail for the old address does not arrive any more"

@@ -2,8 +2,8 @@
 
 Place     cli/mail_service.py, cli/mail_serve.py -> here -> cjdroute.conf, else the running node's admin RPC
 Spec      docs/protocol/08 §6 (Core_nodeInfo)
-Keeps     a configuration that may be read wins over what a running node says, and that over what was
-          written down before; never waits long
+Keeps     a configuration that may be read wins over what a running node says; neither wins over what was
+          written down before, unless the user names it; never waits long
 Not here  the settings of the apps (apps/base/settings.py)
 """
 
@@ -17,13 +17,22 @@ from typing import TYPE_CHECKING
 
 from dexmesh.apps.base.account import Account, account_of, find_account, own_account
 from dexmesh.cli.places import find_config
-from dexmesh.errors import AdminError, AppError, DecodeError, HostError, NoNodeError
+from dexmesh.errors import (
+    AdminError,
+    AppError,
+    ConfigError,
+    ConfigProblem,
+    DecodeError,
+    HostError,
+    NoNodeError,
+)
 from dexmesh.values import dataclass
-from dexmesh.wire.keys import PublicKey
+from dexmesh.wire.keys import PublicKey, encode_key
 
 if TYPE_CHECKING:
     from dexmesh.admin.login import AdminLogin
     from dexmesh.apps.base.home import Home
+    from dexmesh.apps.base.settings import AppSettings
     from dexmesh.config.settings import LoggingSettings
 
 SERVICE_ACCOUNT = "dexmesh"  # taken where it exists and nobody else is meant
@@ -32,11 +41,16 @@ _PATIENCE_S = 1.0
 
 @dataclass(frozen=True, slots=True)
 class NodeFacts:
-    """What is known of the node: its key (None: not from the node), how to ask it, how it logs."""
+    """What is known of the node: its key (None: not from the node), how to ask it, how it logs.
+
+    `source` says in words where that is from; `is_named`: the user named it, nobody had to look for it.
+    """
 
     key: PublicKey | None
     login: AdminLogin | None
     logging: LoggingSettings | None
+    source: str
+    is_named: bool
 
 
 def find_node(config: Path | None) -> NodeFacts:
@@ -49,9 +63,25 @@ def find_node(config: Path | None) -> NodeFacts:
         settings = load_file(path).settings
         admin = settings.admin
         login = AdminLogin(admin.host, admin.port, admin.password)
-        return NodeFacts(settings.public_key, login, settings.logging)
+        return NodeFacts(
+            settings.public_key, login, settings.logging, str(path), config is not None
+        )
     login = read_login()
-    return NodeFacts(_ask_key(login), login, None)
+    return NodeFacts(_ask_key(login), login, None, "the node that answers here", is_named=False)
+
+
+def require_same(facts: NodeFacts, home: Home, settings: AppSettings) -> None:
+    """Raises ConfigError if the apps are another node's, and nobody said that this is to change.
+
+    There may be several nodes and configurations on a machine: one that was found and not named must not
+    take the apps, their address and their mail away from their node.
+    """
+    if facts.is_named or facts.key in (None, settings.key):
+        return
+    theirs, found = encode_key(settings.key), encode_key(facts.key)
+    problem = f"the apps belong to {theirs}, but {facts.source} is {found}"
+    hint = "name the configuration of their node with --config; if their node has a new key, name that one"
+    raise ConfigError((ConfigProblem(str(home.settings_file), 0, 0, problem, hint),))
 
 
 def require_key(facts: NodeFacts, former: PublicKey | None) -> PublicKey:

@@ -8,6 +8,7 @@ import os
 import pwd
 import threading
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +17,9 @@ import pytest
 from dexmesh.apps.base.control import Caller, ControlServer, Users
 from dexmesh.apps.base.home import HOME_VARIABLE, Home
 from dexmesh.apps.base.settings import AppSettings, load_settings, save_settings
+from dexmesh.apps.base.sockets import Listening
 from dexmesh.apps.mail.passwords import PasswordBook
-from dexmesh.cli import service_node
+from dexmesh.cli import mail_serve, places, service_node
 from dexmesh.cli.output import Exit
 from dexmesh.wire.keys import encode_key
 from tests.unit.admin.fake import FakeNode
@@ -247,6 +249,44 @@ def test_a_node_with_another_key_is_noticed_at_the_next_on(
     save_settings(switched_on, AppSettings(FakeNode().key, settings.mail))
     assert run("mail", "on", "--config", config_file).exit_code == 0
     assert load_settings(switched_on) == settings
+
+
+@pytest.fixture
+def other_node(switched_on: Home, monkeypatch: pytest.MonkeyPatch, config_file: Path) -> Home:
+    """The apps belong to another node than the configuration that is found without --config.
+
+    `mail serve` comes to its end at once.
+    """
+    monkeypatch.setattr("dexmesh.apps.names.resolved.registering", lambda *_: nullcontext())
+    monkeypatch.setattr(mail_serve, "_opened", lambda *_: Listening(()))
+    monkeypatch.setattr(mail_serve, "_supervise", lambda *_: 0)
+    monkeypatch.setattr(places, "SYSTEM_CONFIG", config_file)
+    settings = load_settings(switched_on)
+    save_settings(switched_on, AppSettings(FakeNode().key, settings.mail))
+    return switched_on
+
+
+def test_a_configuration_that_nobody_named_does_not_take_the_apps_away_from_their_node(
+    run: Run, other_node: Home, config_file: Path
+) -> None:
+    before = other_node.settings_file.read_bytes()
+    for command in ("on", "serve"):
+        done = run("mail", command)
+        assert done.exit_code == Exit.CONFIG
+        assert encode_key(PUBLIC) in done.stderr
+        assert encode_key(FakeNode().key) in done.stderr
+        assert str(config_file) in done.stderr
+        assert "--config" in done.stderr
+        assert other_node.settings_file.read_bytes() == before
+
+
+def test_a_configuration_that_is_named_says_which_node_the_apps_belong_to(
+    run: Run, other_node: Home, config_file: Path
+) -> None:
+    done = run("mail", "serve", "--config", config_file)
+    assert done.exit_code == 0
+    assert "another key" in done.stderr
+    assert load_settings(other_node).key == PUBLIC
 
 
 def test_the_account_of_another_person_is_for_root_to_choose(
