@@ -9,7 +9,6 @@ Not here  users (cli/mail_users.py); running it (cli/mail_serve.py)
 from __future__ import annotations
 
 import os
-import socket
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -18,7 +17,6 @@ import typer
 from dexmesh.apps.base.home import Home, find_home
 from dexmesh.cli.mail import app
 from dexmesh.cli.output import (
-    Exit,
     example,
     fail,
     note,
@@ -28,8 +26,8 @@ from dexmesh.cli.output import (
     say,
 )
 from dexmesh.cli.places import ConfigOption, JsonOption
-from dexmesh.cli.service import HomeOption, former_settings, renew_service
-from dexmesh.errors import ConfigError, DexmeshError, NoServiceError
+from dexmesh.cli.service import HomeOption, renew_service, report_absence, switch_on
+from dexmesh.errors import NoServiceError
 
 if TYPE_CHECKING:
     from dexmesh.apps.base.settings import AppSettings
@@ -53,24 +51,10 @@ def on(
     as_json: JsonOption = False,
 ) -> None:
     """Switch mail on: make the mailboxes, and say what comes next."""
-    from dexmesh.apps.base.making import make_home
-    from dexmesh.apps.base.settings import save_settings
     from dexmesh.apps.base.switching import switch_mail_on
-    from dexmesh.cli.service_node import choose_account, find_node, require_key, require_same
 
-    place = find_home(home)
-    former = former_settings(place)
-    facts = find_node(config)
-    if former is not None:
-        require_same(facts, place, former)
-    key = require_key(facts, former.key if former else None)
-    owner = choose_account(account, former.mail.account if former else None)
-    settings = switch_mail_on(former, key, owner.name, user or (), socket.gethostname())
-    make_home(place, owner)
-    if settings != former:
-        save_settings(place, settings)
-    is_running = renew_service(place)
-    _report_on(place, settings, is_running, as_json)
+    done = switch_on(switch_mail_on, home, config, account, user or ())
+    _report_on(done.home, done.settings, done.is_running, as_json)
 
 
 def _report_on(home: Home, settings: AppSettings, is_running: bool, as_json: bool) -> None:
@@ -127,7 +111,8 @@ def off(home: HomeOption = None, as_json: JsonOption = False) -> None:
     if as_json:
         print_json({"on": False, "home": str(place.path), "was_running": was_running})
         return
-    say("mail is off" + ("; the service ends" if was_running else ""))
+    goes_on = "the service goes on for the phone" if settings.phone.is_on else "the service ends"
+    say("mail is off" + (f"; {goes_on}" if was_running else ""))
 
 
 @app.command(epilog=example("dexmesh mail status --json"))
@@ -141,27 +126,11 @@ def status(home: HomeOption = None, as_json: JsonOption = False) -> None:
         with ControlClient(place.control_socket) as service:
             told = service.call("service.status")
     except NoServiceError as error:
-        _report_absence(place, error, as_json)
+        report_absence(place, error, "mail", lambda one: one.mail.is_on, as_json=as_json)
     if as_json:
         print_json({"running": True, **told})
         return
     _show_status(told)
-
-
-def _report_absence(home: Home, error: NoServiceError, as_json: bool) -> None:
-    is_on: bool | None = None
-    try:
-        former = former_settings(home)
-        is_on = former is not None and former.mail.is_on
-    except ConfigError:
-        raise
-    except DexmeshError:  # not ours to read
-        pass
-    if as_json:
-        print_json({"running": False, "on": is_on, "home": str(home.path)})
-        raise SystemExit(int(Exit.NO_NODE))
-    hint = "`dexmesh up` or `dexmesh mail serve` starts it" if is_on else error.hint
-    fail(str(error) + (" although mail is on" if is_on else ""), hint, Exit.NO_NODE)
 
 
 def _show_status(told: dict[str, Any]) -> None:

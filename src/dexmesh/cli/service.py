@@ -8,17 +8,25 @@ Not here  which node it is and which account runs it (service_node.py)
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
 from dexmesh.apps.base.home import HOME_VARIABLE, Home, find_home
-from dexmesh.errors import HostError, NoServiceError
+from dexmesh.cli.output import Exit, fail, print_json
+from dexmesh.errors import ConfigError, DexmeshError, HostError, NoServiceError
+from dexmesh.values import dataclass
 
 if TYPE_CHECKING:
     from dexmesh.apps.base.control import ControlClient
     from dexmesh.apps.base.settings import AppSettings
+    from dexmesh.wire.keys import PublicKey
+
+    Change = Callable[[AppSettings | None, PublicKey, str, Sequence[str], str], AppSettings]
+    """What apps.toml becomes of what it was, the node's key, the account, users, the machine's name."""
 
 HomeOption = Annotated[
     Path | None,
@@ -65,3 +73,62 @@ def renew_service(home: Home) -> bool:
     except NoServiceError:
         return False
     return True
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchedOn:
+    """What `mail on` and `phone on` did. `is_running`: a service runs and has taken it over."""
+
+    home: Home
+    settings: AppSettings
+    is_running: bool
+
+
+def switch_on(
+    change: Change,
+    home: Path | None,
+    config: Path | None,
+    account: str | None,
+    users: Sequence[str],
+) -> SwitchedOn:
+    """Make or change the home and its settings, and tell the running service."""
+    from dexmesh.apps.base.making import make_home
+    from dexmesh.apps.base.settings import save_settings
+    from dexmesh.cli.service_node import choose_account, find_node, require_key, require_same
+
+    place = find_home(home)
+    former = former_settings(place)
+    facts = find_node(config)
+    if former is not None:
+        require_same(facts, place, former)
+    key = require_key(facts, former.key if former else None)
+    owner = choose_account(account, former.mail.account if former else None)
+    settings = change(former, key, owner.name, users, socket.gethostname())
+    make_home(place, owner)
+    if settings != former:
+        save_settings(place, settings)
+    return SwitchedOn(place, settings, renew_service(place))
+
+
+def report_absence(
+    home: Home,
+    error: NoServiceError,
+    app: str,
+    is_on_in: Callable[[AppSettings], bool],
+    *,
+    as_json: bool,
+) -> NoReturn:
+    """End because that app is not served, and say whether it is switched on at all."""
+    is_on: bool | None = None
+    try:
+        former = former_settings(home)
+        is_on = former is not None and is_on_in(former)
+    except ConfigError:
+        raise
+    except DexmeshError:  # not ours to read
+        pass
+    if as_json:
+        print_json({"running": False, "on": is_on, "home": str(home.path)})
+        raise SystemExit(int(Exit.NO_NODE))
+    hint = "`dexmesh up` or `dexmesh mail serve` starts it" if is_on else error.hint
+    fail(str(error) + (f" although {app} is on" if is_on else ""), hint, Exit.NO_NODE)
