@@ -45,6 +45,7 @@ class Changes:
         self._sent: TransactionId | None = None
         self._sent_cseq = 0
         self._unacked: set[TransactionId] = set()
+        self._offered_in: TransactionId | None = None  # their INVITE whose ACK answers our offer
         self._tries = 0
         self._retry_at: float | None = None
 
@@ -113,6 +114,7 @@ class Changes:
             return
         call.own(incoming.id)
         self._unacked.add(incoming.id)
+        self._offered_in = incoming.id if offer is None else None
         fields = [*call.media_fields(), SDP_FIELD]
         call.line.respond(incoming, 200, now, fields=fields, body=body)
         call.tell_media()
@@ -135,10 +137,11 @@ class Changes:
         """The ACK for our answer to a re-INVITE; it answers our offer, if that was one."""
         self._unacked.discard(id_)
         self._call.disown(id_)
-        media = self._call.media
-        if media.is_offering and media.handle_answer(sdp_in(request) or b"") is not None:
-            self._call.line.counters.add(Count.BAD_ANSWER)
-        self._call.tell_media()
+        if id_ == self._offered_in:
+            self._offered_in = None
+            if self._call.media.handle_answer(sdp_in(request) or b"") is not None:
+                self._call.line.counters.add(Count.BAD_ANSWER)
+            self._call.tell_media()
         self.send_wanted(now)
 
     def _is_refused(self, incoming: Incoming, now: float) -> bool:

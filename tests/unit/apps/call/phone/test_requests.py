@@ -17,6 +17,7 @@ from dexmesh.apps.call.phone.values import (
     Progress,
     Ringing,
     Side,
+    TextArrived,
 )
 from dexmesh.apps.call.sip.message import Request, Response
 from dexmesh.apps.call.sip.peer import Peer
@@ -286,7 +287,6 @@ def test_early_requests_of_a_ringing_call_are_answered(world: World) -> None:
 
 
 def test_a_text_inside_a_call_is_for_its_user(world: World) -> None:
-    from dexmesh.apps.call.phone.values import TextArrived
 
     [ringing] = world.put(invite(to="amy@[fc00::a]"))
     text = request(
