@@ -6,9 +6,10 @@ from datetime import UTC, datetime
 
 import pytest
 
-from dexmesh.apps.base.mailbox import Mailbox
+from dexmesh.apps.base.mailbox import Mailbox, parse_mailboxes
+from dexmesh.apps.mail.proto import receiving
 from dexmesh.apps.mail.proto.headers import parse_header
-from dexmesh.apps.mail.proto.receiving import MAX_HOPS, Arrival, edit_received
+from dexmesh.apps.mail.proto.receiving import MAX_FROM_BYTES, MAX_HOPS, Arrival, edit_received
 from dexmesh.apps.mail.proto.refusals import Refusal
 from dexmesh.wire.address import parse_address
 from tests.unit.apps.mail.smtp_world import ME
@@ -55,6 +56,23 @@ def test_what_only_we_may_say_is_taken_out_first() -> None:
     assert b"<x@y>" not in result
     assert b"differs" not in result.lower()
     assert b"A: b\r\n" in result
+
+
+def test_authors_without_end_are_not_read_but_marked(monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[int] = []
+
+    def reading(text: str) -> tuple[Mailbox, ...]:
+        read.append(len(text))
+        return parse_mailboxes(text)
+
+    monkeypatch.setattr(receiving, "parse_mailboxes", reading)
+    mark = b"X-Mesh-From-Differs: sent by [IPv6:fc00::2]\r\n"
+    people = ",".join(f"a{number}@[IPv6:fc00::2]" for number in range(150)).encode()
+    assert mark not in edited(b"From: " + people + b"\r\n")
+    for hostile in (b"From: " + b"<" * 250_000 + b"\r\n", b"From: a@[IPv6:fc00::2]\r\n" * 900):
+        read.clear()
+        assert mark in edited(hostile)
+        assert sum(read) <= MAX_FROM_BYTES
 
 
 @pytest.mark.parametrize(

@@ -31,6 +31,7 @@ from dexmesh.wire.address import Address, format_address
 FROM_DIFFERS = "X-Mesh-From-Differs"
 RESULTS = "Authentication-Results"
 MAX_HOPS = 50  # ours: Received fields of a message that goes round in circles
+MAX_FROM_BYTES = 4096  # ours: some fifty authors; reading more would hold up everybody else's mail
 
 OURS_ALONE = frozenset({RESULTS.lower(), FROM_DIFFERS.lower(), "return-path"})
 
@@ -77,11 +78,12 @@ def _trace(arrival: Arrival, me: Me) -> tuple[bytes, ...]:
 
 
 def is_from(fields: tuple[Field, ...], remote: Address) -> bool:
-    """Whether the header names nobody but people of that node as authors."""
+    """Whether the header names nobody but people of that node as authors, and in few words."""
+    authors = [field for field in fields if field.name == "from"]
+    if sum(len(field.raw) for field in authors) > MAX_FROM_BYTES:
+        return False
     found = False
-    for field in fields:
-        if field.name != "from":
-            continue
+    for field in authors:
         try:
             mailboxes = parse_mailboxes(field.value)
         except AddressError:
