@@ -5,12 +5,13 @@ from __future__ import annotations
 import pytest
 
 from dexmesh.apps.call.sip.build import make_response
-from dexmesh.apps.call.sip.client import MAX_CLIENT, MAX_FORKS, NO_TCP_S
+from dexmesh.apps.call.sip.client import MAX_CLIENT, MAX_FORKS, MAX_NO_TCP, NO_TCP_S
 from dexmesh.apps.call.sip.message import Request, decode, encode
 from dexmesh.apps.call.sip.outputs import Answered, Failed, Output, Send, Why
 from dexmesh.apps.call.sip.peer import Peer
 from dexmesh.apps.call.sip.transaction import Transactions
 from dexmesh.errors import UsageError
+from dexmesh.wire.address import Address
 from tests.unit.apps.call.sip.world import (
     BOB,
     CAROL,
@@ -133,6 +134,15 @@ def test_an_answer_with_the_branch_of_ours_but_another_method_is_none() -> None:
     table.handle_message(answer(request, 200).replace(b"1 OPTIONS", b"1 BYE"), TO_BOB, 0.1)
     assert table.take_outputs() == []
     assert table.counts["answer to nothing"] == 1
+
+
+def test_an_answer_with_a_second_via_is_for_another() -> None:
+    table = new_table()
+    table.request(request_of("OPTIONS"), TO_BOB, 0.0)
+    data = answer(sent_request(table.take_outputs()), 200)
+    table.handle_message(data.replace(b"From: ", b"Via: SIP/2.0/UDP x\r\nFrom: "), TO_BOB, 0.1)
+    assert table.take_outputs() == []
+    assert table.counts["answer for another"] == 1
 
 
 def test_a_refused_invite_is_acknowledged_by_itself_and_again_for_each_repetition() -> None:
@@ -349,6 +359,27 @@ def test_more_requests_than_the_table_holds_fail_at_once() -> None:
     id_ = table.request(request_of("OPTIONS"), TO_BOB, 0.0)
     assert table.take_outputs() == [Failed(id_, Why.OVERLOAD)]
     assert len(table) == MAX_CLIENT
+
+
+def test_only_so_many_addresses_are_remembered_to_take_no_tcp() -> None:
+    table = new_table()
+    for number in range(MAX_NO_TCP + 10):
+        address = Address(bytes([0xFC]) + number.to_bytes(15, "big"))
+        table.handle_transport_failed(Peer(address, 5060, is_tcp=True), 0.0)
+    assert len(table._client._no_tcp) == MAX_NO_TCP
+
+
+def test_nothing_of_a_request_that_ended_is_kept() -> None:
+    table = new_table()
+    for method in ("INVITE", "OPTIONS"):
+        id_ = table.request(request_of(method), TO_BOB, 0.0)
+        table.handle_message(answer(sent_request(table.take_outputs()), 180), TO_BOB, 0.0)
+        table.cancel(id_, 0.0)
+        table.take_outputs()
+    assert len(table) == 3
+    times(table, 99.0)
+    client = table._client
+    assert (client.records, client._by_branch, len(client._shared.schedule._names)) == ({}, {}, 0)
 
 
 @pytest.mark.parametrize("method", ["ACK", "CANCEL"])

@@ -335,6 +335,16 @@ def test_a_cancel_counts_in_a_full_table_too() -> None:
     assert only(Cancelled, outputs).id == incoming.id
 
 
+def test_nothing_of_a_request_that_ended_is_kept() -> None:
+    table, incoming = table_with("INVITE")
+    respond(table, incoming, 200, 0.1)
+    table.handle_message(request_text("MESSAGE"), TO_ALICE, 0.2)
+    times(table, 99.0)
+    server = table._server
+    assert (server.records, server._by_key, server._by_ack, server._of_address) == ({}, {}, {}, {})
+    assert len(server._shared.schedule._names) == 0
+
+
 def test_keep_alives_and_junk_are_counted_and_answered_with_nothing() -> None:
     table = new_table(BOB)
     for data in (
