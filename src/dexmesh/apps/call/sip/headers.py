@@ -129,7 +129,7 @@ def known_name(name: str) -> str | None:
 
 
 class Headers:
-    """An ordered multi-map that never changes; `with_`, `set_` and `without` give another one.
+    """An ordered multi-map that never changes; `with_` and `without` give another one.
 
     UsageError for a value with a line end: whoever builds a message must not let one in.
     """
@@ -166,11 +166,6 @@ class Headers:
             return tuple(values)
         return tuple(one for value in values for one in split_list(value))
 
-    def count(self, name: str) -> int:
-        """How many fields (lines, not list items) have this name."""
-        name = canonical(name)
-        return sum(field == name for field, _ in self._fields)
-
     def with_(self, name: str, value: str) -> Headers:
         """The same with one field more, behind the others."""
         return Headers((*self._fields, (name, value)))
@@ -185,17 +180,6 @@ class Headers:
         changed = Headers.decoded((*(("Via", via) for via in vias), *rest))
         changed._read = {key: value for key, value in self._read.items() if key[0] != "Via"}
         return changed
-
-    def set_(self, name: str, value: str) -> Headers:
-        """The same with this value for the first field of the name, and no other of that name."""
-        name, fields, is_there = canonical(name), [], False
-        for field in self._fields:
-            if field[0] != name:
-                fields.append(field)
-            elif not is_there:
-                fields.append((name, value))
-                is_there = True
-        return Headers(fields if is_there else [*fields, (name, value)])
 
     def without(self, name: str) -> Headers:
         """The same without any field of this name."""

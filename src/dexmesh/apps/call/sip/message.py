@@ -103,11 +103,6 @@ class _Message:
         return self.headers.read("Content-Type", _read_content_type)
 
     @property
-    def content_length(self) -> int:
-        """The length of the body in bytes; the field itself is never among `headers`."""
-        return len(self.body)
-
-    @property
     def max_forwards(self) -> int | None:
         """How many hops are left; None where nobody said."""
         return self.headers.read("Max-Forwards", _read_max_forwards)

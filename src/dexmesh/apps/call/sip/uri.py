@@ -53,8 +53,7 @@ Parameters: TypeAlias = tuple[tuple[str, str | None], ...]
 class SipUri:
     """A `sip:` or `sips:` URI. `host` is as given, a literal with its brackets.
 
-    `user` is unescaped and without a password; `text` is what was read. Comparing compares the
-    text; `same_place` compares the meaning.
+    `user` is unescaped and without a password; `text` is what was read.
     """
 
     text: str
@@ -76,16 +75,6 @@ class SipUri:
     def is_tcp(self) -> bool:
         """Whether the URI asks for TCP (`;transport=tcp`)."""
         return (parameter(self.params, "transport") or "").lower() == "tcp"
-
-    def same_place(self, other: SipUri) -> bool:
-        """Whether both mean the same user at the same node (or the same host, as text)."""
-        mine, theirs = self.address, other.address
-        hosts = (mine, theirs) if mine or theirs else (self.host.lower(), other.host.lower())
-        return (self.user, self.port_or_default, hosts[0]) == (
-            other.user,
-            other.port_or_default,
-            hosts[1],
-        )
 
     @property
     def port_or_default(self) -> int:

@@ -49,7 +49,6 @@ def test_a_text_of_linphone_is_read() -> None:
     assert message.content_type is not None
     assert (message.content_type.kind, message.content_type.charset) == ("text/plain", "utf-8")
     assert message.body.decode() == "hi ü €"
-    assert message.content_length == 9
     assert message.max_forwards == 70
 
 
@@ -200,9 +199,8 @@ def test_headers_are_found_by_any_name_and_lists_are_split_where_they_may_be() -
     assert headers.all("x-ODD") == ("1,2",)
     assert "x-odd" in headers
     assert "Via" not in headers
-    assert headers.count("allow") == 2
-    assert list(headers.set_("allow", "X").without("k")) == [("Allow", "X"), ("X-Odd", "1,2")]
-    assert list(headers.without("allow").set_("To", "x"))[-1] == ("To", "x")
+    assert list(headers.without("allow").without("k")) == [("X-Odd", "1,2")]
+    assert list(headers.with_("t", "x"))[-1] == ("To", "x")
     assert next(iter(headers.with_first("v", "SIP"))) == ("Via", "SIP")
     assert headers != Headers()
     assert hash(headers) == hash(Headers(headers))

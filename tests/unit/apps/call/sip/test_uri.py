@@ -80,15 +80,6 @@ def test_a_password_is_no_part_of_the_user() -> None:
     assert (uri.user, uri.params, uri.headers) == ("bob", (("a", "1"), ("b", None)), "subject=x")
 
 
-def test_two_uris_are_the_same_place_whatever_their_spelling() -> None:
-    one = parse_uri("sip:bob@[fc22:33::b0b]")
-    assert one.same_place(parse_uri("sip:%62ob@[FC22:33:0::b0b]:5060;x"))
-    assert not one.same_place(parse_uri("sip:carol@[fc22:33::b0b]"))
-    assert not one.same_place(parse_uri("sip:bob@[fc22:33::b0b]:5061"))
-    assert not one.same_place(parse_uri("sip:bob@[fc22:33::b0c]"))
-    assert parse_uri("sip:a@Host").same_place(parse_uri("sip:a@host"))
-
-
 @pytest.mark.parametrize("text", ["tel:+123", "isbn:2983792873", "http://www.example.com"])
 def test_other_schemes_are_taken_as_they_are(text: str) -> None:
     check_uri(text)
