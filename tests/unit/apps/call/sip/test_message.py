@@ -25,7 +25,7 @@ LINPHONE = (
     b"Via: SIP/2.0/UDP [fc1d:f9a1::c214]:5060;branch=z9hG4bK.Kk7~s;rport\r\n"
     b'From: "Alice" <sip:me@[fc1d:f9a1:0000:0000:0000:0000:0000:c214]>;tag=U7~x\r\n'
     b"To: sip:ub@[fc22:0033:0000:0000:0000:0000:0000:0b0b]\r\n"
-    b"CSeq: 20 MESSAGE\r\nCall-ID: vHPbXWIzNO\r\nMax-Forwards: 70\r\n"
+    b"CSeq: 20 MESSAGE\r\nCall-ID: vHPbXW1zN0\r\nMax-Forwards: 70\r\n"
     b"Supported: replaces, outbound, gruu\r\nDate: Thu, 20 Nov 2025 08:00:00 GMT\r\n"
     b"Content-Type: text/plain\r\nContent-Length: 9\r\n"
     b"Contact: <sip:[fc1d:f9a1::c214];transport=udp>\r\n\r\nhi \xc3\xbc \xe2\x82\xac"
