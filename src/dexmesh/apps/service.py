@@ -31,9 +31,11 @@ from dexmesh.apps.call.service import PhoneService
 from dexmesh.apps.call.sip.uri import parse_uri
 from dexmesh.apps.call.store.history import History
 from dexmesh.apps.call.texting import Texting
-from dexmesh.apps.mail.proto.letters import Letter
+from dexmesh.apps.call.voicemail import Recording, Voicemail
+from dexmesh.apps.mail.proto.letters import Attached, Letter
 from dexmesh.apps.mail.service import MailService
 from dexmesh.errors import AppError, NoServiceError
+from dexmesh.wire.address import format_address
 
 log = logging.getLogger(__name__)
 
@@ -132,6 +134,10 @@ async def _open_phone(
     letters = _Letters(mail)
     texting = Texting(service, mail.queue.texts, letters.post_text)
     mail.texts.take_carrier(texting)
+    voicemail = Voicemail(service, settings.phone, folder / "voicemail", letters.post_recording)
+    await voicemail.open()
+    mail.running.opened("voicemail", voicemail.close)
+    mail.running.keep("voicemail", voicemail.run)
     control_calls.register(mail.control, service, texting, mail.book)
     log.info("calls and texts are served")
 
@@ -156,3 +162,18 @@ class _Letters:
         subject = " ".join(text.body.split())[:60]
         sender = Mailbox(user, self._mail.me.literal)
         await self._mail.postman.post(user, Letter(sender, (to,), subject, text.body))
+
+    async def post_recording(self, user: str, recording: Recording) -> str:
+        """What somebody said to the machine, as a mail of the user to himself; its Message-ID."""
+        caller, me = recording.caller, self._mail.me
+        name = caller.petname or caller.claimed_name or format_address(caller.address)
+        reply_to = Mailbox(caller.claimed_user or "postmaster", literal(caller.address))
+        letter = Letter(
+            Mailbox(user, me.literal, "Voicemail"),
+            (Mailbox(user, me.literal),),
+            f"Voicemail from {name} ({recording.seconds:.0f} s)",
+            recording.words(name),
+            attached=(Attached(recording.file_name, "audio/x-wav", recording.content),),
+            headers=(("Reply-To", str(reply_to)),),
+        )
+        return await self._mail.postman.post(user, letter)

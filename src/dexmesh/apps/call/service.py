@@ -41,6 +41,7 @@ from dexmesh.apps.call.phone.values import (
     ReceiptArrived,
     ReceiptState,
     Ringing,
+    SeatMedia,
     SendDigits,
     TextArrived,
     TextDone,
@@ -48,7 +49,7 @@ from dexmesh.apps.call.phone.values import (
     Unanswered,
 )
 from dexmesh.apps.call.preferences import Preferences
-from dexmesh.apps.call.seats import Seats
+from dexmesh.apps.call.seats import SeatLine, Seats
 from dexmesh.apps.call.sip.outputs import Send
 from dexmesh.apps.call.sip.peer import Peer
 from dexmesh.apps.call.sip.uri import parse_uri
@@ -82,7 +83,7 @@ class PhoneService:
         self.seats = Seats()
         self.statistics: dict[CallId, dict[str, Any]] = {}
         self.unanswered: Callable[[Unanswered], None] = lambda event: None
-        self.voicemails: dict[CallId, Callable[[Ended], None]] = {}
+        self._machines: set[CallId] = set()
         self._heard = heard
         self._heard_at: dict[Address, float] = {}
         self._phone = Phone(
@@ -165,6 +166,25 @@ class PhoneService:
         with contextlib.suppress(CallError):
             self._phone.hang_up(call, time.monotonic())
         self.pump()
+
+    def take_for_machine(self, call: CallId, user: str, port: int) -> SeatLine:
+        """Voicemail answers a call for this user, with its media at this port. Raises CallError."""
+        line = self.seats.take_call(call, user)
+        self._machines.add(call)
+        try:
+            seat = SeatMedia(port, catalogue.formats())
+            self._phone.answer(call, user, seat, time.monotonic())
+        except CallError:
+            self.leave_machine(call)
+            raise
+        self.pump()
+        return line
+
+    def leave_machine(self, call: CallId) -> None:
+        """Voicemail is done with a call."""
+        self.hang_up(call)
+        self.seats.drop_call(call)
+        self._machines.discard(call)
 
     # --- The core and its clock ---------------------------------------------------------------------
 
@@ -267,9 +287,8 @@ class PhoneService:
         self._ringing.pop(output.call, None)
         self._stop_bells(output.call, str(output.reason))
         self.statistics.pop(output.call, None)
-        machine = self.voicemails.pop(output.call, None)
-        if machine is not None:
-            machine(output)
+        if output.call in self._machines:
+            self._machines.discard(output.call)  # voicemail writes it down
         elif output.is_outgoing or output.talked_s or output.reason is EndReason.DECLINED:
             self._later(self._add(_call_entry(output)))
 

@@ -1,0 +1,311 @@
+"""Answer where nobody does: play a greeting, record what is said, hand it to the mail.
+
+Place     service.py tells what nobody answered -> here, a seat in this process -> a WAV file on the disk
+          -> `post` (apps/service.py: a mail of the user to himself)
+Spec      issue 5 (not answered in 30 s: greeting, recording, delivered as mail); docs/decisions/0013
+Keeps     what was said is on the disk from the first second and stays there until it is in the mail, also
+          when we are killed; machines, lengths and the room on the disk are bounded
+Not here  when a call counts as unanswered (phone/), the sound (seat/, sound/)
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import logging
+import secrets
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from dexmesh.apps.base.settings import PhoneSettings
+from dexmesh.apps.call.media.plan import decode_plan
+from dexmesh.apps.call.phone.identity import Caller
+from dexmesh.apps.call.phone.values import CallError, CallId, Unanswered
+from dexmesh.apps.call.seat.seat import Seat
+from dexmesh.apps.call.seats import SeatLine
+from dexmesh.apps.call.service import PhoneService
+from dexmesh.apps.call.sound.interface import Source
+from dexmesh.apps.call.sound.resample import resample
+from dexmesh.apps.call.sound.silence import Discard, Silence
+from dexmesh.apps.call.sound.tones import BEEP, Tones
+from dexmesh.apps.call.sound.wav import WavSink, WavSource
+from dexmesh.apps.call.sound.wav_format import decode_head, encode_head
+from dexmesh.apps.call.store.tables import Entry, Kind, State
+from dexmesh.errors import DexmeshError, SoundError
+from dexmesh.values import dataclass
+from dexmesh.wire.address import Address, format_address, parse_address
+
+MAX_MACHINES = 4  # ours: at the same time
+MAX_RECORDING_S = 180.0  # ours
+MAX_KEPT = 200  # ours: recordings that could not be handed to the mail yet
+SHORTEST_S = 1.0  # ours: who says less said nothing
+SILENCE_S = 10.0  # ours: then he has finished
+SILENCE_DB = -50.0  # ours
+MAIL_RATE = 16_000  # ours: of what is attached; Opus records at 48,000
+AGAIN_S = 300.0  # ours: pause after the mail did not take a recording
+UNAVAILABLE = 480
+_LOOK_S = 0.1
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """What somebody said to the machine. `content` is a WAV file."""
+
+    caller: Caller
+    at_unix: float
+    seconds: float
+    content: bytes
+
+    @property
+    def file_name(self) -> str:
+        """For the attachment."""
+        return time.strftime("voicemail-%Y-%m-%d-%H%M.wav", time.localtime(self.at_unix))
+
+    def words(self, name: str) -> str:
+        """The text of the mail."""
+        at = time.strftime("%A, %d %B %Y, %H:%M", time.localtime(self.at_unix))
+        known = "" if self.caller.is_contact else " (not in your address book)"
+        return (
+            f"{name} called on {at}, and nobody answered.\n"
+            f"What was said, {self.seconds:.0f} seconds, is attached.\n\n"
+            f"Node: [{format_address(self.caller.address)}]{known}\n"
+            f"Call back: dexmesh call '{self.caller.petname or _uri(self.caller)}'\n"
+        )
+
+
+Post = Callable[[str, Recording], Awaitable[str]]
+"""Put a recording into the mail of a user; its Message-ID. Raises DexmeshError."""
+
+
+class Voicemail:
+    """One per worker."""
+
+    def __init__(
+        self, service: PhoneService, settings: PhoneSettings, folder: Path, post: Post
+    ) -> None:
+        self._service, self._settings, self._folder, self._post = service, settings, folder, post
+        self._machines: dict[CallId, asyncio.Task[None]] = {}
+        self._posting = asyncio.Lock()
+
+    async def open(self) -> None:
+        """Take over unanswered calls from now on."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        for note in self._folder.glob("*.part"):  # we were killed meanwhile
+            note.rename(note.with_suffix(".json"))
+        self._service.unanswered = self._begin
+
+    async def close(self) -> None:
+        """End every machine; what was said so far is kept."""
+        self._service.unanswered = lambda _event: None
+        for task in tuple(self._machines.values()):
+            task.cancel()
+        await asyncio.gather(*self._machines.values(), return_exceptions=True)
+
+    async def run(self) -> None:
+        """Hand over what an earlier process could not, and what the mail did not take; for ever."""
+        while True:
+            await self._hand_over()
+            await asyncio.sleep(AGAIN_S)
+
+    # --- One call -----------------------------------------------------------------------------------
+
+    def _begin(self, event: Unanswered) -> None:
+        users = [one for one in event.users if self._service.preferences.of(one).has_voicemail]
+        kept = sum(1 for _ in self._folder.glob("*.json"))
+        if not users or len(self._machines) >= MAX_MACHINES or kept >= MAX_KEPT:
+            with contextlib.suppress(CallError):
+                self._service.phone.decline(event.call, time.monotonic(), status=UNAVAILABLE)
+            return
+        task = asyncio.create_task(self._answer(event, users[0]))
+        self._machines[event.call] = task
+        task.add_done_callback(lambda done: self._finished(event.call, done))
+
+    def _finished(self, call: CallId, task: asyncio.Task[None]) -> None:
+        self._machines.pop(call, None)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.error("the answering machine failed", exc_info=error)
+
+    async def _answer(self, event: Unanswered, user: str) -> None:
+        """Be the seat of this call until it is over."""
+        machine = _Machine(event, user, self._folder)
+        try:
+            greeting = self._greeting()
+            seat = self._make_seat(greeting)
+            line = self._service.take_for_machine(event.call, user, seat.port)
+        except DexmeshError as error:
+            log.warning("voicemail cannot answer", extra={"reason": str(error)})
+            with contextlib.suppress(CallError):
+                self._service.phone.decline(event.call, time.monotonic(), status=UNAVAILABLE)
+            self._service.pump()
+            return
+        ending = asyncio.create_task(self._listen(machine, seat, greeting, event.call))
+        try:
+            await self._follow(line, seat)
+        finally:
+            ending.cancel()
+            await asyncio.wait({ending})
+            self._service.leave_machine(event.call)
+            await asyncio.to_thread(seat.stop)
+            await self._note(machine, event, user)
+        await self._hand_over()
+
+    def _make_seat(self, greeting: Source) -> Seat:
+        first, last = self._settings.media_ports
+        host = format_address(self._service.me.address)
+        return Seat(host, greeting, Discard(), ports=range(first, last + 1))
+
+    def _greeting(self) -> Source:
+        if self._settings.greeting is not None:
+            try:
+                return WavSource(self._settings.greeting)
+            except SoundError as error:
+                log.warning("the greeting cannot be played", extra={"reason": str(error)})
+        return Tones(BEEP, is_repeated=False)
+
+    async def _follow(self, line: SeatLine, seat: Seat) -> None:
+        async for event in line.take():
+            if event["event"] in ("established", "changed"):
+                await asyncio.to_thread(seat.start, decode_plan(event["plan"]))
+
+    async def _listen(self, machine: _Machine, seat: Seat, greeting: Source, call: CallId) -> None:
+        """Greeting, beep, recording; hang up after a silence or at the end of the tape."""
+        while seat.statistics().media is None:  # noqa: ASYNC110 a thread begins it
+            await asyncio.sleep(_LOOK_S)
+        await _played(greeting)
+        if isinstance(greeting, WavSource):
+            beep = Tones(BEEP, is_repeated=False)
+            seat.replace(source=beep)
+            await _played(beep)
+        sink = machine.begin()
+        seat.replace(source=Silence(), sink=sink)
+        heard_at = time.monotonic()
+        while not sink.is_full and time.monotonic() - heard_at < SILENCE_S:
+            await asyncio.sleep(_LOOK_S)
+            if seat.levels().heard_db > SILENCE_DB:
+                heard_at = time.monotonic()
+        self._service.hang_up(call)
+
+    async def _note(self, machine: _Machine, event: Unanswered, user: str) -> None:
+        """The call was missed by everybody it was for; whoever has the recording sees that, too."""
+        number: int | None = None
+        for one in event.users:
+            entry = _missed(one, event)
+            with contextlib.suppress(CallError):
+                stored = await self._service.history.add(entry)
+                number = stored if one == user else number
+        machine.finish(number)
+
+    # --- Into the mail ------------------------------------------------------------------------------
+
+    async def _hand_over(self) -> None:
+        """Everything on the disk that is not being recorded."""
+        async with self._posting:
+            for note in sorted(self._folder.glob("*.json")):
+                try:
+                    await self._hand_over_one(note)
+                except (DexmeshError, OSError) as error:
+                    log.warning("voicemail waits for the mail", extra={"reason": str(error)})
+                except (ValueError, KeyError, TypeError) as error:
+                    log.warning("a recording is of no use", extra={"reason": str(error)})
+                    note.rename(note.with_suffix(".broken"))
+
+    async def _hand_over_one(self, note: Path) -> None:
+        told, seconds, content = await asyncio.to_thread(_read, note)
+        if seconds >= SHORTEST_S:
+            recording = Recording(_caller(told), float(told["at_unix"]), seconds, content)
+            mail = await self._post(str(told["user"]), recording)
+            if told.get("number"):
+                await self._service.history.keep_voicemail(int(told["number"]), mail, seconds)
+        await asyncio.to_thread(_remove, note)
+
+
+async def _played(source: Source) -> None:
+    while not source.is_finished:  # noqa: ASYNC110 a thread plays it
+        await asyncio.sleep(_LOOK_S)
+
+
+class _Machine:
+    """The files of one recording: the sound, and beside it a note that says whose it is."""
+
+    def __init__(self, event: Unanswered, user: str, folder: Path) -> None:
+        name = f"{time.time():.0f}-{secrets.token_hex(4)}"
+        self._sound, self._note = folder / f"{name}.wav", folder / f"{name}.part"
+        self._facts: dict[str, Any] = {
+            "user": user,
+            "at_unix": time.time(),
+            "address": format_address(event.caller.address),
+            "petname": event.caller.petname,
+            "claimed_user": event.caller.claimed_user,
+            "claimed_name": event.caller.claimed_name,
+            "is_contact": event.caller.is_contact,
+        }
+        self._has_begun = False
+
+    def begin(self) -> WavSink:
+        """Record from now on. Raises SoundError."""
+        sink = WavSink(self._sound, most_s=MAX_RECORDING_S)
+        self._note.write_text(json.dumps(self._facts), encoding="utf-8")
+        self._has_begun = True
+        return sink
+
+    def finish(self, number: int | None) -> None:
+        """It is complete: now it may be handed over."""
+        if not self._has_begun:
+            return
+        draft = self._note.with_suffix(".new")
+        draft.write_text(json.dumps({**self._facts, "number": number}), encoding="utf-8")
+        draft.rename(self._note.with_suffix(".json"))
+        self._note.unlink()
+
+
+def _missed(user: str, event: Unanswered) -> Entry:
+    caller = event.caller
+    return Entry(
+        *(user, Kind.CALL, False, caller.address, time.time(), State.MISSED),
+        remote_user=caller.claimed_user,
+        claimed_name=caller.claimed_name,
+        is_request=not caller.is_contact,
+        is_flagged=caller.is_flagged,
+        reason="no answer",
+        is_seen=False,
+    )
+
+
+def _caller(told: dict[str, Any]) -> Caller:
+    address: Address = parse_address(str(told["address"]))
+    return Caller(
+        address,
+        told.get("petname"),
+        str(told.get("claimed_user", "")),
+        str(told.get("claimed_name", "")),
+        bool(told.get("is_contact")),
+    )
+
+
+def _uri(caller: Caller) -> str:
+    before = f"{caller.claimed_user}@" if caller.claimed_user else ""
+    return f"sip:{before}[{format_address(caller.address)}]"
+
+
+def _read(note: Path) -> tuple[dict[str, Any], float, bytes]:
+    """Whose a recording is, how long, and the WAV file to attach: no wider than speech needs."""
+    told = json.loads(note.read_text(encoding="utf-8"))
+    sound = note.with_suffix(".wav")
+    data = sound.read_bytes()
+    head = decode_head(io.BytesIO(data), sound.name)
+    pcm = data[head.start :][: head.size]
+    rate = head.rate
+    if rate > MAIL_RATE:
+        pcm, rate = resample(pcm, rate, MAIL_RATE), MAIL_RATE
+    return told, len(pcm) / (2 * rate), encode_head(rate, len(pcm)) + pcm
+
+
+def _remove(note: Path) -> None:
+    note.unlink()
+    note.with_suffix(".wav").unlink(missing_ok=True)

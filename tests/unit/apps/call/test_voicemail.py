@@ -1,0 +1,163 @@
+from __future__ import annotations
+
+import asyncio
+import io
+import json
+import wave
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import cast
+
+from dexmesh.apps.base.settings import PhoneSettings
+from dexmesh.apps.call.phone.identity import Caller
+from dexmesh.apps.call.phone.values import CallId, Unanswered, UserSettings
+from dexmesh.apps.call.service import PhoneService
+from dexmesh.apps.call.sound.wav_format import encode_head
+from dexmesh.apps.call.store.history import History
+from dexmesh.apps.call.store.tables import Entry, Kind, Question, State
+from dexmesh.apps.call.voicemail import MAX_KEPT, Recording, Voicemail
+from dexmesh.errors import MailError
+from dexmesh.wire.address import parse_address
+
+DAVE = parse_address("fc00::da")
+FACTS = {"user": "stuart", "at_unix": 1000.0, "address": "fc00::da", "petname": "dave"}
+
+
+class World:
+    """Voicemail beside a real history; the phone and the mail are made up."""
+
+    def __init__(self, folder: Path, history: History) -> None:
+        self.folder = folder / "voicemail"
+        self.posted: list[tuple[str, Recording]] = []
+        self.declined: list[tuple[CallId, int]] = []
+        self.error: MailError | None = None
+        self.tries = 0
+        self.wants_voicemail = True
+        self.history = history
+        self.service = SimpleNamespace(
+            history=history,
+            unanswered=None,
+            phone=SimpleNamespace(decline=self._decline),
+            preferences=SimpleNamespace(
+                of=lambda _user: UserSettings(has_voicemail=self.wants_voicemail)
+            ),
+        )
+        self.voicemail = Voicemail(
+            cast(PhoneService, self.service), PhoneSettings(), self.folder, self._post
+        )
+
+    def _decline(self, call: CallId, _now: float, *, status: int) -> None:
+        self.declined.append((call, status))
+
+    async def _post(self, user: str, recording: Recording) -> str:
+        self.tries += 1
+        if self.error is not None:
+            raise self.error
+        self.posted.append((user, recording))
+        return "<v@x>"
+
+    def leave(self, name: str, seconds: float, rate: int = 48_000, **facts: object) -> None:
+        """A recording as an earlier process left it."""
+        self.folder.mkdir(exist_ok=True)
+        pcm = bytes(int(2 * rate * seconds))
+        (self.folder / name).with_suffix(".wav").write_bytes(encode_head(rate, len(pcm)) + pcm)
+        (self.folder / name).write_text(json.dumps({**FACTS, **facts}))
+
+    async def hand_over(self, is_done: Callable[[], bool]) -> None:
+        """Let it work until that is so."""
+        await self.voicemail.open()
+        running = asyncio.create_task(self.voicemail.run())
+        async with asyncio.timeout(20):
+            while not is_done():  # noqa: ASYNC110 a test waits
+                await asyncio.sleep(0.01)
+        running.cancel()
+
+    def is_empty(self) -> bool:
+        """Whether nothing is kept any more."""
+        return not any(self.folder.iterdir())
+
+
+def played(folder: Path, script: Callable[[World], Awaitable[None]]) -> None:
+    async def play() -> None:
+        history = History(folder)
+        await history.open()
+        try:
+            await script(World(folder, history))
+        finally:
+            await history.close()
+
+    asyncio.run(play())
+
+
+def test_what_a_killed_process_recorded_reaches_the_mail(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        number = await world.history.add(
+            Entry("stuart", Kind.CALL, False, DAVE, 1000.0, State.MISSED)
+        )
+        world.leave("one.json", 3.0, number=number)
+        world.leave("two.part", 2.0)
+        await world.hand_over(world.is_empty)
+        assert [(user, round(one.seconds)) for user, one in world.posted] == [
+            ("stuart", 3),
+            ("stuart", 2),
+        ]
+        with wave.open(io.BytesIO(world.posted[0][1].content)) as sound:
+            assert (sound.getframerate(), sound.getnchannels()) == (16_000, 1)
+            assert abs(sound.getnframes() - 48_000) < 100
+        (entry,) = await world.history.find(Question("stuart"))
+        assert (entry.state, entry.mail) == (State.VOICEMAIL, "<v@x>")
+
+    played(tmp_path, script)
+
+
+def test_who_said_nothing_leaves_no_mail(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        world.leave("one.json", 0.5)
+        await world.hand_over(world.is_empty)
+        assert world.posted == []
+
+    played(tmp_path, script)
+
+
+def test_a_recording_stays_until_the_mail_takes_it_and_a_broken_one_stops_no_other(
+    tmp_path: Path,
+) -> None:
+    async def script(world: World) -> None:
+        world.error = MailError(452, "4.3.1", "the disk is full")
+        world.leave("a.json", 2.0)
+        world.leave("c.json", 2.0)
+        (world.folder / "b.json").write_text("{")
+        await world.hand_over(lambda: world.tries == 2)
+        assert sorted(one.name for one in world.folder.glob("*.json")) == ["a.json", "c.json"]
+        assert (world.folder / "b.broken").exists()
+        world.error = None
+        await world.hand_over(lambda: len(world.posted) == 2)
+
+    played(tmp_path, script)
+
+
+def test_where_voicemail_is_not_wanted_or_full_the_caller_hears_that_nobody_is_there(
+    tmp_path: Path,
+) -> None:
+    async def script(world: World) -> None:
+        await world.voicemail.open()
+        event = Unanswered(CallId(7), ("stuart",), Caller(DAVE))
+        world.wants_voicemail = False
+        world.service.unanswered(event)
+        world.wants_voicemail = True
+        for index in range(MAX_KEPT):
+            (world.folder / f"{index}.json").touch()
+        world.service.unanswered(event)
+        assert world.declined == [(7, 480), (7, 480)]
+
+    played(tmp_path, script)
+
+
+def test_the_words_of_the_mail_say_who_and_how_to_call_back() -> None:
+    stranger = Recording(Caller(DAVE, claimed_user="dave"), 1000.0, 12.0, b"")
+    assert "dexmesh call 'sip:dave@[fc00::da]'" in stranger.words("fc00::da")
+    assert "not in your address book" in stranger.words("fc00::da")
+    contact = Recording(Caller(DAVE, "dave", is_contact=True), 1000.0, 12.0, b"")
+    assert "dexmesh call 'dave'" in contact.words("dave")
+    assert contact.file_name.endswith(".wav")
