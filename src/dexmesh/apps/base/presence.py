@@ -15,6 +15,7 @@ from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
 
 QUIET_MS = 8000  # ours: silence of that length that ends is a return
+LONGEST_QUIET_MS = 600_000  # ours: what it takes at most for a node whose returns led to nothing
 FRESH_MS = 10_000  # ours: at the first look, heard of so lately is being there
 
 _KEYED = frozenset({"RECEIVED_KEY", "ESTABLISHED"})  # docs/protocol/05 §5: it has answered us
@@ -56,6 +57,7 @@ class Presence:
 
     def __init__(self) -> None:
         self._seen: dict[tuple[Address, Table], Row | None] = {}
+        self._returns: dict[Address, int] = {}
 
     def handle_row(self, address: Address, table: Table, row: Row | None, unix_ms: int) -> bool:
         """A look at the table: the row of this node, None if it has none. Whether it is a sign."""
@@ -72,9 +74,21 @@ class Presence:
         if (before.handle, before.send_handle) != (row.handle, row.send_handle):
             return True
         if row.last_in_ms > 0:
-            return row.last_in_ms - before.last_in_ms >= QUIET_MS
+            return self._is_return(address, row.last_in_ms - before.last_in_ms)
         is_proved = row.metric >> 16 in _PROVED
-        return is_proved and before.metric - row.metric >= QUIET_MS
+        return is_proved and self._is_return(address, before.metric - row.metric)
+
+    def _is_return(self, address: Address, quiet_ms: int) -> bool:
+        """Whether a silence that ended was an absence.
+
+        A node that is there and idle is silent for a while, too. Whoever is still waited for after
+        some returns is there and takes no mail: he has to be silent twice as long each time.
+        """
+        count = self._returns.get(address, 0)
+        if quiet_ms < min(QUIET_MS << count, LONGEST_QUIET_MS):
+            return False
+        self._returns[address] = min(count + 1, 16)
+        return True
 
     def is_seen(self, address: Address, table: Table) -> bool:
         """Whether there was a look for this node already."""
@@ -87,6 +101,7 @@ class Presence:
     def forget_except(self, wanted: frozenset[Address]) -> None:
         """Nobody waits for the others any more."""
         self._seen = {place: row for place, row in self._seen.items() if place[0] in wanted}
+        self._returns = {one: count for one, count in self._returns.items() if one in wanted}
 
     def forget_all(self) -> None:
         """Our own node is another one: every row is new to us."""

@@ -14,7 +14,7 @@ import pytest
 from dexmesh.admin.login import AdminLogin
 from dexmesh.apps.base import node_tables, signs
 from dexmesh.apps.base.node_tables import NodeTables
-from dexmesh.apps.base.presence import Presence, Row, Table
+from dexmesh.apps.base.presence import LONGEST_QUIET_MS, QUIET_MS, Presence, Row, Table
 from dexmesh.apps.base.signs import SignsOfLife, probe
 from dexmesh.errors import AdminError, NoNodeError
 from dexmesh.wire.address import Address, format_padded, parse_address
@@ -78,6 +78,21 @@ def test_the_metric_of_v22_falls_when_something_comes_in() -> None:
     assert looks(supernode, first=before) == [False]
     aging = Row("ESTABLISHED", 7, 9, 0, 0xFF510000 + 31_500)
     assert looks(aging, first=before) == [False]
+
+
+def test_a_node_that_is_there_and_takes_no_mail_is_not_called_for_ever() -> None:
+    presence = Presence()
+    presence.handle_row(BOB, Table.SESSIONS, row(last_in_ms=NOW), NOW)
+    looks = [
+        row(last_in_ms=NOW + minute * 20_000) for minute in range(1, 200)
+    ]  # idle: a packet in 20 s
+    told = [presence.handle_row(BOB, Table.SESSIONS, one, NOW) for one in looks]
+    assert told == [True, True, *[False] * 197]
+    away = row(last_in_ms=NOW + 200 * 20_000 + LONGEST_QUIET_MS)
+    assert presence.handle_row(BOB, Table.SESSIONS, away, NOW)
+    presence.forget_except(frozenset({ANN}))  # he got it
+    presence.handle_row(BOB, Table.SESSIONS, row(last_in_ms=NOW), NOW)
+    assert presence.handle_row(BOB, Table.SESSIONS, row(last_in_ms=NOW + QUIET_MS), NOW)
 
 
 def test_nodes_nobody_waits_for_are_forgotten() -> None:
