@@ -289,6 +289,11 @@ class Call(ABC):
 
     # --- For the parts
 
+    def handle_up(self, now: float) -> None:
+        """Both sides know that the call is up: what was wanted before may go."""
+        self.changes.send_wanted(now)
+        self._keys.handle_up(now)
+
     def tell_established(self, now: float) -> None:
         """Tell the service that sound may flow, once there is a plan."""
         plan = self.media.plan
@@ -334,11 +339,17 @@ class Call(ABC):
         self._dialogs.append(dialog)
         self.line.dialogs[dialog.id] = (self, dialog)
 
+    def keep_only(self, kept: Dialog | None) -> None:
+        """Requests of the other dialogs are for nobody any more."""
+        for dialog in self._dialogs:
+            if dialog is not kept:
+                self.line.dialogs.pop(dialog.id, None)
+        self._dialogs = [] if kept is None else [kept]
+
     def forget(self) -> None:
         """Leave the tables of the line: the call is over."""
         self.line.release(self._transactions)
-        for dialog in self._dialogs:
-            self.line.dialogs.pop(dialog.id, None)
+        self.keep_only(None)
 
     def media_fields(self) -> list[Field]:
         """What an INVITE and a 2xx to one carry."""

@@ -1,7 +1,7 @@
 """Read the body of a MESSAGE: a text, a text in CPIM, or a receipt.
 
 Place     texts.py -> here
-Spec      RFC 3428 (MESSAGE), RFC 3862 (CPIM), RFC 5438 (IMDN); sip.md §3 "SIP subset" (MESSAGE)
+Spec      RFC 3428 (MESSAGE), RFC 3862 (CPIM), RFC 5438 (IMDN); docs/apps/sip.md §3 "SIP subset" (MESSAGE)
 Keeps     nothing raises, no XML parser runs, work is linear; no control character but tab and line
           end gets into a text
 Not here  who may send it, and what is answered (texts.py)

@@ -1,7 +1,7 @@
 """Receive what comes from outside a call: who is it, whom does he want, what may he have.
 
 Place     core.py hands in requests without a To tag -> here -> incoming.py, texts.py, or an answer
-Spec      RFC 3261 §8.2 (order of the checks), §11 (OPTIONS), §8.2.2.2 (482); sip.md §3
+Spec      RFC 3261 §8.2 (order of the checks), §11 (OPTIONS), §8.2.2.2 (482); docs/apps/sip.md §3
 Keeps     every request is answered once, and every refusal is counted
 Not here  requests of a call (call.py), how many requests are too many (policy.py `Rates`)
 """

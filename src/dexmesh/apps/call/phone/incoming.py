@@ -1,7 +1,7 @@
 """Be called: ring, answer, decline, hand over to voicemail, hear that the caller gave up.
 
 Place     frontdesk.py found who is called -> here; call.py has the rest of the call
-Spec      RFC 3261 §13.3 (INVITE), §9.2 (CANCEL), §15 (no BYE before the ACK); sip.md §3
+Spec      RFC 3261 §13.3 (INVITE), §9.2 (CANCEL), §15 (no BYE before the ACK); docs/apps/sip.md §3
 Keeps     it rings RING_S at most; the first answer wins; whoever called and was answered by nobody is
           told to the service as `Missed`
 Not here  who may ring (policy.py)
@@ -36,7 +36,7 @@ from dexmesh.apps.call.sip.message import Request
 from dexmesh.apps.call.sip.outputs import Incoming, TransactionId, Why
 from dexmesh.wire.address import Address
 
-RING_S: Final = 60.0  # sip.md §3
+RING_S: Final = 60.0  # docs/apps/sip.md §3
 UNANSWERED_S: Final = 30.0  # issue 5: then voicemail may answer
 
 
@@ -147,7 +147,7 @@ class IncomingCall(Call):
             self.leave(EndReason.BROKEN, Side.THEM, now)
             return
         self.tell_established(now)
-        self.changes.send_wanted(now)
+        self.handle_up(now)
 
     def handle_failed(self, id_: TransactionId, why: Why, now: float) -> None:
         """The caller never saw our answer, or a request inside the call came to nothing."""

@@ -26,7 +26,7 @@ from dexmesh.apps.call.sip.outputs import TransactionId, Why
 from dexmesh.apps.call.sip.peer import Peer
 from dexmesh.apps.call.sip.uri import SipUri, format_name_addr
 
-RING_S: Final = 60.0  # sip.md §3
+RING_S: Final = 60.0  # docs/apps/sip.md §3
 MAX_EARLY: Final = 8  # ours: dialogs of one INVITE before one is confirmed
 
 
@@ -43,6 +43,7 @@ class OutgoingCall(Call):
         self.media.take_seat(seat)
         self._early: dict[DialogId, Dialog] = {}
         self._told: Progress | None = None
+        self._early_answer: tuple[DialogId, bytes] | None = None
         self._target = target
         self._invite = make_request(
             "INVITE",
@@ -91,6 +92,8 @@ class OutgoingCall(Call):
             self._dialog_of(response, peer)
         body = sdp_in(response)
         plan = None if body is None else self.media.preview(body)
+        if body is not None:
+            self._early_answer = DialogId.of_response(response), body
         progress = Progress(self.id, response.status, plan)
         if progress != self._told:
             self._told = progress
@@ -110,13 +113,22 @@ class OutgoingCall(Call):
             self.send_bye(dialog, now)
             return
         self.dialog = dialog
+        self.keep_only(dialog)
         self.step(Event.ACCEPTED, now)
-        if self.media.handle_answer(sdp_in(response) or b"") is not None:
+        if self.media.handle_answer(self._answer_in(response)) is not None:
             self.line.counters.add(Count.BAD_ANSWER)
             self.leave(EndReason.BROKEN, Side.THEM, now, status=response.status)
             return
         self.tell_established(now)
-        self.changes.send_wanted(now)
+        self.handle_up(now)
+
+    def _answer_in(self, response: Response) -> bytes:
+        """The answer to our offer; some send it before the 2xx and not again (RFC 3261 §13.2.1)."""
+        body = sdp_in(response)
+        if body is None and self._early_answer is not None:
+            id_, early = self._early_answer
+            body = early if id_ == DialogId.of_response(response) else None
+        return body or b""
 
     def _dialog_of(self, response: Response, peer: Peer) -> Dialog:
         """The dialog of this To tag, which an answer may begin."""

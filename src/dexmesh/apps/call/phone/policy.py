@@ -19,11 +19,11 @@ from dexmesh.apps.call.phone.values import MissedReason, UserSettings
 from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
 
-REQUESTS_PER_S = 10.0  # sip.md §3 rule 5; of one node, outside calls
+REQUESTS_PER_S = 10.0  # docs/apps/sip.md §3 rule 5; of one node, outside calls
 IN_CALL_PER_S = 50.0  # ours: of one node, inside calls it has with us
 STRANGERS_PER_S = 50.0  # ours: of all strangers together; addresses are cheap
-MAX_EARLY_OF_ONE = 3  # sip.md §3 rule 5: calls of one node that ring
-MAX_EARLY = 30  # sip.md §3 rule 5: of all nodes
+MAX_EARLY_OF_ONE = 3  # docs/apps/sip.md §3 rule 5: calls of one node that ring
+MAX_EARLY = 30  # docs/apps/sip.md §3 rule 5: of all nodes
 MAX_MISSED_OF_ONE = 10  # ours: entries of one stranger in the history in QUOTA_S
 MAX_TEXTS_OF_ONE = 20  # ours: texts of one stranger in QUOTA_S
 MAX_STRANGERS = 100  # ours: in QUOTA_S; as in mail, their number is what counts

@@ -1,7 +1,7 @@
 """Ask a contact with OPTIONS whether he is there, seldom.
 
 Place     core.py `ask` -> here -> `Presence`
-Spec      sip.md §3 "SIP subset" (at most once in 5 minutes, no SUBSCRIBE); RFC 3261 §11
+Spec      docs/apps/sip.md §3 "SIP subset" (at most once in 5 minutes, no SUBSCRIBE); RFC 3261 §11
 Keeps     at most MAX_NODES nodes are remembered
 """
 
@@ -19,7 +19,7 @@ from dexmesh.apps.call.sip.peer import Peer
 from dexmesh.apps.call.sip.uri import SipUri, format_name_addr
 from dexmesh.wire.address import Address
 
-AGAIN_AFTER_S: Final = 300.0  # sip.md §3
+AGAIN_AFTER_S: Final = 300.0  # docs/apps/sip.md §3
 MAX_NODES: Final = 1024  # ours: the one asked longest ago is forgotten
 MAX_METHODS: Final = 32  # ours
 

@@ -1,7 +1,7 @@
 """Take texts in and send them: MESSAGE, receipts, what came twice.
 
 Place     core.py -> here -> `TextArrived`, the service stores -> `confirm`; `send` -> `TextDone`
-Spec      RFC 3428; sip.md §3 "SIP subset" (MESSAGE), rule 5 (Requests)
+Spec      RFC 3428; docs/apps/sip.md §3 "SIP subset" (MESSAGE), rule 5 (Requests)
 Keeps     a sender hears 200 only after the text was stored; a text that comes twice is told once; at
           most MAX_WAITING texts wait in each direction, each for a bounded time
 Not here  what a body says (contents.py), the queue of what could not be delivered (the service)
@@ -40,11 +40,13 @@ from dexmesh.wire.address import Address
 
 MAX_WAITING: Final = 256  # ours: in each direction
 MAX_COPIES: Final = 8  # ours: of one text that waits to be stored
-TWICE_S: Final = 32.0  # sip.md §3: the same within 64*T1 is shown once
+TWICE_S: Final = 32.0  # docs/apps/sip.md §3: the same within 64*T1 is shown once
 STORE_S: Final = 10.0  # ours: who asks is told to come again after that
 MAX_REMEMBERED: Final = 1024  # ours: texts that came, the oldest is forgotten
 MAX_STRANGER_BYTES: Final = 4096  # ours: of one text of a stranger
-MAY_WAIT: Final = frozenset({408, 480, 482, 503})  # sip.md §3; 482: it is being handled there
+MAY_WAIT: Final = frozenset(
+    {408, 480, 482, 503}
+)  # docs/apps/sip.md §3; 482: it is being handled there
 
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9.@_-]{8,128}")
 _Key = tuple[Address, str]
@@ -252,7 +254,7 @@ class Texts:
 
 
 def _id_of(request: Request) -> str:
-    """What is the same in every copy of a MESSAGE (sip.md §3), as one short name."""
+    """What is the same in every copy of a MESSAGE (docs/apps/sip.md §3), as one short name."""
     whole = f"{request.call_id} {request.cseq.number} {request.from_.tag}"
     return hashlib.sha256(whole.encode()).hexdigest()[:32]
 

@@ -478,6 +478,21 @@ def test_keys_go_by_info_one_after_another_where_no_telephone_events_were_agreed
         world.ann.phone.dtmf(call, "1", world.now)
 
 
+def test_keys_pressed_before_the_ack_wait_for_it() -> None:
+    world = World()
+    del world.nodes[BOB]
+    world.put(invite(sdp(formats="0")))
+    call = world.ann.one(Ringing).call
+    world.ann.phone.answer(call, "ann", SEAT, world.now)
+    world.ann.phone.dtmf(call, "5", world.now)
+    world.run(0.1)
+    assert world.requests("INFO") == []
+    tag = next(one.to.tag for _, one in world.inbox if isinstance(one, Response))
+    world.put(in_call("ACK", tag, cseq=1))
+    world.run(0.1)
+    assert world.requests("INFO")
+
+
 def test_keys_that_are_not_understood_are_not_followed_by_others() -> None:
     world = World()
     call, _ = dialled(world, sdp(formats="0"))

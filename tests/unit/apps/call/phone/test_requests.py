@@ -419,6 +419,21 @@ def test_several_early_answers_with_different_tags_then_one_final(world: World) 
     assert world.ann.one(Established)
 
 
+def test_an_answer_that_came_early_counts_if_the_final_one_repeats_none(world: World) -> None:
+    sent = dialled(world)
+    world.put(answer_to(sent, 183, tag="one", body=sdp(port=5000)))
+    world.put(answer_to(sent, 200, tag="one"))
+    assert world.ann.one(Established).plan.agreed.remote_port == 5000
+
+
+def test_an_early_answer_of_another_tag_is_not_taken(world: World) -> None:
+    sent = dialled(world)
+    world.put(answer_to(sent, 183, tag="one", body=sdp()))
+    world.put(answer_to(sent, 200, tag="two"))
+    world.run(0.1)
+    assert world.ann.one(Ended).reason is EndReason.BROKEN
+
+
 def test_a_second_answer_with_another_tag_is_acknowledged_and_hung_up(world: World) -> None:
     sent = dialled(world)
     world.put(answer_to(sent, 200, tag="one", body=sdp()))
@@ -427,6 +442,21 @@ def test_a_second_answer_with_another_tag_is_acknowledged_and_hung_up(world: Wor
     assert [one.to.tag for one in world.requests("ACK")] == ["one", "two"]
     assert [one.to.tag for one in world.requests("BYE")] == ["two"]
     assert world.ann.one(Established)
+    assert world.ann.all(Ended) == []
+
+
+def test_whoever_rang_too_cannot_end_the_call_with_another(world: World) -> None:
+    sent = dialled(world)
+    world.put(answer_to(sent, 180, tag="one"))
+    world.put(answer_to(sent, 200, tag="two", body=sdp()))
+    bye = request(
+        "BYE",
+        call_id=sent.call_id,
+        from_tag="one",
+        to_tag=sent.from_.tag,
+        from_="<sip:bob@[fc00::b]>",
+    )
+    assert statuses(world.put(bye)) == [481]
     assert world.ann.all(Ended) == []
 
 
