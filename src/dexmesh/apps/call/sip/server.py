@@ -3,7 +3,8 @@
 Place     transaction.py -> here
 Spec      RFC 3261 §17.2, §18.2 (where answers go), §9.2 (CANCEL), §13.3.1.4 (2xx until ACK);
           RFC 6026 §8.7; RFC 3581 §4
-Keeps     at most MAX_SERVER transactions, MAX_PER_ADDRESS of one address: beyond that 503
+Keeps     at most MAX_SERVER transactions, MAX_PER_ADDRESS of one address: beyond that 503. A full table
+          forgets what was answered long ago, but no accepted INVITE: a flood keeps no call out
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ class ServerTransactions(Table[ServerRecord]):
         self._by_key: dict[ServerKey, ServerRecord] = {}
         self._by_ack: dict[AckKey, ServerRecord] = {}
         self._of_address: Counter[Address] = Counter()
+        self._answered: dict[TransactionId, ServerRecord] = {}  # the oldest first
 
     def handle_request(self, request: Request, peer: Peer, now: float) -> None:
         """A request, new or come again."""
@@ -113,12 +115,18 @@ class ServerTransactions(Table[ServerRecord]):
         del self._by_key[record.key]
         if self._by_ack.get(record.ack_key) is record:
             del self._by_ack[record.ack_key]
+        self._answered.pop(record.id, None)
         self._of_address[record.peer.address] -= 1
         if not self._of_address[record.peer.address]:
             del self._of_address[record.peer.address]
 
     def _is_full(self, address: Address) -> bool:
-        return len(self.records) >= MAX_SERVER or self._of_address[address] >= MAX_PER_ADDRESS
+        if self._of_address[address] >= MAX_PER_ADDRESS:
+            return True
+        if len(self.records) >= MAX_SERVER and self._answered:
+            self._shared.counts["answered requests forgotten early"] += 1
+            self._forget(next(iter(self._answered.values())))
+        return len(self.records) >= MAX_SERVER
 
     def _refuse(self, request: Request, peer: Peer) -> None:
         """503 without a transaction."""
@@ -151,6 +159,8 @@ class ServerTransactions(Table[ServerRecord]):
             record.to_tag = message.to.tag
             if record.state is State.ACCEPTED:
                 self._by_ack[record.ack_key] = record
+            elif record.state is State.COMPLETED:
+                self._answered[record.id] = record
         if record.data:
             self._shared.send(record.peer, record.data)
 

@@ -211,6 +211,14 @@ def test_a_new_contact_counts_in_invite_and_update(method: str, renews: bool) ->
     assert (callee.remote_target == "sip:new@[fc1d:f9a1::c214]:5071") is renews
 
 
+def test_a_new_contact_from_another_node_moves_nothing() -> None:
+    callee = as_callee()
+    before = callee.peer
+    moved = "Contact: <sip:new@[fc44::ca]>\r\n"
+    callee.handle_request(incoming("UPDATE", cseq="6", extra=moved), Peer(CAROL, 5060))
+    assert callee.peer == before
+
+
 def test_the_2xx_to_a_re_invite_renews_the_target_and_keeps_the_routes() -> None:
     dialog = as_caller(200, "<sip:[fc22:33::b0b]>", "<sip:[fc22:33::b0b];lr>")
     again = dialog.make_request("INVITE")

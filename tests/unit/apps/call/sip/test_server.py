@@ -324,6 +324,25 @@ def test_all_addresses_together_fill_only_the_table() -> None:
     assert summary(table.take_outputs()).count("503") == 50
 
 
+@pytest.mark.parametrize("method", ["OPTIONS", "INVITE"])
+def test_a_flood_of_answered_requests_keeps_no_call_out(method: str) -> None:
+    table = new_table(BOB)
+    for number in range(MAX_SERVER):
+        address = Address(bytes([0xFC]) + number.to_bytes(15, "big"))
+        table.handle_message(request_text(method), Peer(address, 5060), 0.0)
+        respond(table, only(Incoming, table.take_outputs()), 480, 0.0)
+    table.handle_message(request_text("INVITE"), TO_ALICE, 1.0)
+    invite = only(Incoming, table.take_outputs())
+    assert len(table) == MAX_SERVER
+    assert table.counts["answered requests forgotten early"] == 1
+    oldest = Peer(Address(bytes([0xFC]) + bytes(15)), 5060)
+    table.handle_message(request_text(method), oldest, 1.1)
+    assert only(Incoming, table.take_outputs()).peer == oldest
+    table.handle_message(request_text("INVITE"), TO_ALICE, 1.2)
+    assert summary(table.take_outputs()) == ["100"]
+    assert summary(respond(table, invite, 180, 1.3)) == ["180"]
+
+
 def test_a_cancel_counts_in_a_full_table_too() -> None:
     table, incoming = table_with("INVITE")
     for number in range(MAX_PER_ADDRESS):
@@ -339,9 +358,11 @@ def test_nothing_of_a_request_that_ended_is_kept() -> None:
     table, incoming = table_with("INVITE")
     respond(table, incoming, 200, 0.1)
     table.handle_message(request_text("MESSAGE"), TO_ALICE, 0.2)
+    respond(table, only(Incoming, table.take_outputs()), 200, 0.3)
     times(table, 99.0)
     server = table._server
     assert (server.records, server._by_key, server._by_ack, server._of_address) == ({}, {}, {}, {})
+    assert server._answered == {}
     assert len(server._shared.schedule._names) == 0
 
 
