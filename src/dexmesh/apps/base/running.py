@@ -13,12 +13,15 @@ import asyncio
 import contextlib
 import logging
 import signal
+import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 RETRY_S = 5.0  # ours: pause before a failed task begins again
 CLOSE_S = 10.0  # ours: for one part
 LAST_S = 18.0  # ours: for all; the supervisor waits a little longer
+COMPLAINT_S = 10.0  # ours: the same complaint is logged once in this time
+MAX_KINDS = 100  # ours: of complaints told apart
 
 log = logging.getLogger(__name__)
 
@@ -62,7 +65,7 @@ class Running:
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             if signal.getsignal(number) is not signal.SIG_IGN:
                 loop.add_signal_handler(number, self.end, 0)
-        loop.set_exception_handler(_complain)
+        loop.set_exception_handler(Complaints().handle)
 
     async def wait(self) -> int:
         """Until the end; the exit code."""
@@ -96,10 +99,29 @@ async def _close_in_time(name: str, close: Callable[[], Awaitable[object]]) -> N
         log.exception("a part of the service did not close", extra={"part": name})
 
 
-def _complain(_loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
-    error = context.get("exception")
-    log.error(
-        "the event loop complains",
-        extra={"what": str(context.get("message", ""))},
-        exc_info=error if isinstance(error, BaseException) else None,
-    )
+class Complaints:
+    """Logs what the event loop complains about; the same again and again (256 times for one accept that
+    finds no free descriptor) only now and then, with its number.
+    """
+
+    def __init__(self, now: Callable[[], float] = time.monotonic) -> None:
+        self._now = now
+        self._kinds: dict[str, tuple[float, int]] = {}  # kind -> when it was told, how often since
+
+    def handle(self, _loop: object, context: dict[str, Any]) -> None:
+        """For `loop.set_exception_handler`."""
+        what, now = str(context.get("message", "")), self._now()
+        kind = what.partition("<")[0][:100]  # without the names of objects
+        told_at, unsaid = self._kinds.get(kind, (-COMPLAINT_S, 0))
+        if now - told_at < COMPLAINT_S:
+            self._kinds[kind] = told_at, unsaid + 1
+            return
+        if kind not in self._kinds and len(self._kinds) >= MAX_KINDS:
+            self._kinds.clear()
+        self._kinds[kind] = now, 0
+        error = context.get("exception")
+        log.error(
+            "the event loop complains",
+            extra={"what": what, "times": unsaid + 1},
+            exc_info=error if isinstance(error, BaseException) else None,
+        )

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 import pytest
 
 from dexmesh.apps.base import running as running_module
-from dexmesh.apps.base.running import Running
+from dexmesh.apps.base.running import COMPLAINT_S, MAX_KINDS, Complaints, Running
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +44,24 @@ def test_a_part_that_hangs_while_closing_is_left_behind(monkeypatch: pytest.Monk
 
     asyncio.run(asyncio.wait_for(scenario(), 5))
     assert closed == ["a"]
+
+
+def test_what_the_loop_says_again_and_again_is_logged_now_and_then_with_its_number(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    now = 0.0
+    complaints = Complaints(lambda: now)
+    full = {"message": "out of system resource", "exception": OSError(24, "too many")}
+    for number in range(256):
+        complaints.handle(None, full)
+        complaints.handle(None, {"message": f"Exception in callback <Handle {number}>"})
+    assert len(caplog.records) == 2
+    now = COMPLAINT_S
+    complaints.handle(None, full)
+    assert [getattr(record, "times", 0) for record in caplog.records] == [1, 1, 256]
+    for number in range(10 * MAX_KINDS):
+        complaints.handle(None, {"message": f"kind {number}"})
+    assert len(complaints._kinds) <= MAX_KINDS
 
 
 def test_a_task_that_fails_begins_again(
