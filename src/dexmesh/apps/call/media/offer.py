@@ -19,6 +19,7 @@ from dexmesh.apps.call.media.formats import (
     EVENTS_8000,
     FRAME_MS,
     OPUS,
+    SOUND_FORMATS,
     STATIC_FORMATS,
     Format,
     events_beside,
@@ -204,7 +205,7 @@ def accept_answer(offer: SessionDescription, answered: SessionDescription) -> Ag
         return Refusal(_why_refused(answered))
     ours = _formats_in(own)
     named = [
-        AgreedFormat(mine, kind, mine.payload_type, theirs.parameters)
+        AgreedFormat(_as_known(mine), kind, mine.payload_type, theirs.parameters)
         for kind, theirs in _formats_in(line, ours).items()
         for mine in ours.values()
         if _is_same(mine, theirs)
@@ -249,6 +250,12 @@ def _is_same(mine: Format, theirs: Format) -> bool:
     """One codec. Opus is opus/48000/2 by RFC 7587, and not everybody writes the channels."""
     has_channels = mine.channels == theirs.channels or mine.name == OPUS.name
     return mine.name.lower() == theirs.name.lower() and mine.clock == theirs.clock and has_channels
+
+
+def _as_known(mine: Format) -> Format:
+    """The format under its own payload type, whatever it has in this call."""
+    known = (one for one in (*SOUND_FORMATS, *EVENT_FORMATS) if _is_same(one, mine))
+    return next(known, mine)
 
 
 def _is_events(one: Format) -> bool:

@@ -338,6 +338,14 @@ def test_an_answer_may_number_a_codec_otherwise() -> None:
     assert (agreed.sound.send_type, agreed.sound.receive_type) == (120, 96)
 
 
+def test_a_codec_keeps_its_name_under_the_number_of_the_peer() -> None:
+    """He offered Opus as 117; after our own hold it is 117 still, and still our Opus."""
+    body = offer_with("a=rtpmap:117 opus/48000/2", audio="7 RTP/AVP 117")
+    held = make_offer(LOCAL, Direction.SENDONLY, answered(body).description)
+    agreed = accepted(accept_answer(held, decode(body)))
+    assert agreed.sound == AgreedFormat(OPUS, 117, 117)
+
+
 def test_an_answer_without_maps_is_read_by_our_offer() -> None:
     agreed = accepted(accept_answer(make_offer(LOCAL), decode(offer_with(audio="9000 RTP/AVP 96"))))
     assert agreed.codec == OPUS
