@@ -135,6 +135,9 @@ class JitterBuffer:
             self._jump()
         return None
 
+    def __len__(self) -> int:
+        return len(self._packets)
+
     @property
     def ahead(self) -> int:
         """From the place that is played to the beginning of the newest packet."""

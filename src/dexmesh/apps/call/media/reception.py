@@ -15,7 +15,7 @@ from dexmesh.apps.call.media.rtcp import ReportBlock
 from dexmesh.apps.call.media.rtp import SEQUENCES, TIMESTAMPS
 
 MAX_DROPOUT: Final = 3_000  # RFC 3550 A.1
-MAX_MISORDER: Final = 100  # RFC 3550 A.1
+MAX_MISORDER: Final = 300  # RFC 3550 A.1 has 100; the mesh may hold a packet for seconds
 _WINDOW: Final = (1 << MAX_MISORDER + 1) - 1
 _MOST_LOST: Final = 0x7FFFFF  # signed 24 bit
 _NTP_FRACTION: Final = 1 << 32
