@@ -92,7 +92,7 @@ class Call:
     now: float = BEGIN
     rate: float = 1.0  # how fast the clock of `here` runs
     sound: Callable[[int], bytes] = frame  # what is said in each frame
-    heard: list[list[int]] = field(default_factory=list)  # the samples of each frame
+    heard: list[array[int]] = field(default_factory=list)  # the samples of each frame
     delays_ms: list[float] = field(default_factory=list)
     _under_way: list[tuple[float, int, bytes]] = field(default_factory=list)
     _numbers: Iterator[int] = field(default_factory=count)
@@ -124,7 +124,7 @@ class Call:
         while self._under_way and self._under_way[0][0] <= now:
             at, _, data = heapq.heappop(self._under_way)
             self.there.handle_rtp(data, at)
-        self.heard.append(list(array("h", self.there.pull(now))))
+        self.heard.append(array("h", self.there.pull(now)))
         self.delays_ms.append(self.there.statistics(now).buffer_ms)
 
     def numbers(self) -> list[int]:
