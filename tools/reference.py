@@ -73,6 +73,8 @@ def _leaves(name: str, command: Command) -> Iterator[tuple[str, Command]]:
     if not hasattr(command, "commands"):
         yield name, command
         return
+    if command.invoke_without_command:
+        yield name, command
     for part, child in command.commands.items():
         yield from _leaves(f"{name} {part}", child)
 

@@ -1,10 +1,10 @@
-"""Let groups of commands wait until somebody asks for one: `dexmesh up` shall not read mail's modules.
+"""Let commands wait until somebody asks for one: `dexmesh up` shall not read mail's modules.
 
 Place     cli/main.py -> here -> typer
 Spec      docs/decisions/0008 (the start of the program is measured)
-Keeps     looks to everybody like a group with all its commands; a module is imported when its group is
-          used, shown, or completed
-Not here  which groups there are (main.py)
+Keeps     looks to everybody like a group with all its commands; a module is imported when a command of
+          it is used, shown, or completed
+Not here  which commands there are (main.py)
 """
 
 from __future__ import annotations
@@ -22,7 +22,10 @@ class LazyGroup(TyperGroup):
     """The root of all commands. Subclasses name what waits in `waiting`."""
 
     waiting: ClassVar[Mapping[str, str]] = {}
-    """The name of each group and the module whose `app` it is, in the order of the help."""
+    """Each name and where it is, in the order of the help.
+
+    `module`: a group, the `app` there. `module:commands`: the command of that name among those there.
+    """
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
@@ -55,11 +58,12 @@ class _Commands(MutableMapping[str, Any]):
     def __delitem__(self, name: str) -> None:
         del self._there[name]
 
-    def _fetch(self, name: str) -> TyperGroup:
-        module = importlib.import_module(self._waiting[name])
-        return get_group_from_info(
-            TyperInfo(module.app, name=name),
+    def _fetch(self, name: str) -> Any:
+        module, _, several = self._waiting[name].partition(":")
+        group = get_group_from_info(
+            TyperInfo(getattr(importlib.import_module(module), several or "app"), name=name),
             pretty_exceptions_short=False,
             rich_markup_mode=self._root.rich_markup_mode,
             suggest_commands=self._root.suggest_commands,
         )
+        return group.commands[name] if several else group

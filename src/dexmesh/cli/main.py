@@ -25,6 +25,15 @@ class Root(LazyGroup):
 
     waiting: ClassVar[Mapping[str, str]] = {
         "mail": "dexmesh.cli.mail_commands",
+        "phone": "dexmesh.cli.phone_commands",
+        "call": "dexmesh.cli.call:commands",
+        "answer": "dexmesh.cli.call:commands",
+        "hangup": "dexmesh.cli.call_control:commands",
+        "hold": "dexmesh.cli.call_control:commands",
+        "dtmf": "dexmesh.cli.call_control:commands",
+        "calls": "dexmesh.cli.call_history:commands",
+        "text": "dexmesh.cli.text:commands",
+        "texts": "dexmesh.cli.text:commands",
         "contact": "dexmesh.cli.contact",
         "setup": "dexmesh.cli.setup",
         "names": "dexmesh.cli.names",

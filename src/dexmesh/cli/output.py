@@ -12,6 +12,7 @@ import functools
 import io
 import json
 import os
+import select
 import shutil
 import sys
 from collections.abc import Callable, Sequence
@@ -73,6 +74,14 @@ def error_console() -> Console:
     from rich.console import Console
 
     return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+def is_writable(console: Console) -> bool:
+    """Whether writing to the terminal returns at once."""
+    try:
+        return bool(select.select([], [console.file], [], 0)[1])
+    except (OSError, ValueError):  # no file of the operating system: a test reads it
+        return True
 
 
 def printable(text: str) -> str:

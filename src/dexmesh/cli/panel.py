@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import io
 import logging
-import select
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -23,7 +22,7 @@ from rich.panel import Panel as Frame
 from rich.table import Table
 from rich.text import Text
 
-from dexmesh.cli.output import printable
+from dexmesh.cli.output import is_writable, printable
 from dexmesh.host.logs import describe
 from dexmesh.values import dataclass
 from dexmesh.wire.address import Address, format_address
@@ -101,20 +100,12 @@ class Panel(logging.Handler):
             said = f"{time.strftime('%H:%M:%S')} mail: {printable(line)}"
             self._lines.append(Text(said, "dim", no_wrap=True, overflow="ellipsis"))
         self._rates.append(sum(peer.receive_kbps + peer.send_kbps for peer in peers))
-        if not _is_writable(self._console):
+        if not is_writable(self._console):
             return
         sessions = len(node.sessions())
         view = View(node.address, node.key, peers, sessions, tuple(self._rates), tuple(self._lines))
         size = self._console.size
         self._live.update(picture(view, size.width, size.height), refresh=True)
-
-
-def _is_writable(console: Console) -> bool:
-    """Whether writing to the terminal returns at once."""
-    try:
-        return bool(select.select([], [console.file], [], 0)[1])
-    except (OSError, ValueError):  # no file of the operating system: a test reads it
-        return True
 
 
 def picture(view: View, width: int, height: int) -> RenderableType:

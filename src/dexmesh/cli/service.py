@@ -119,6 +119,8 @@ def report_absence(
     as_json: bool,
 ) -> NoReturn:
     """End because that app is not served, and say whether it is switched on at all."""
+    from dexmesh.cli.mail_child import is_running
+
     is_on: bool | None = None
     try:
         former = former_settings(home)
@@ -130,5 +132,6 @@ def report_absence(
     if as_json:
         print_json({"running": False, "on": is_on, "home": str(home.path)})
         raise SystemExit(int(Exit.NO_NODE))
-    hint = "`dexmesh up` or `dexmesh mail serve` starts it" if is_on else error.hint
+    is_not_started = is_on and not is_running(home)
+    hint = "`dexmesh up` or `dexmesh mail serve` starts it" if is_not_started else error.hint
     fail(str(error) + (f" although {app} is on" if is_on else ""), hint, Exit.NO_NODE)

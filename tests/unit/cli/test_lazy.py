@@ -31,13 +31,21 @@ def _modules(*arguments: str) -> list[str]:
 def test_a_command_of_the_node_imports_none_of_the_apps() -> None:
     modules = _modules("version")
     assert not [name for name in modules if name.startswith("dexmesh.apps.mail")]
-    assert not set(Root.waiting.values()) & set(modules)
+    assert not [name for name in modules if name.startswith("dexmesh.apps.call")]
+    assert not {one.partition(":")[0] for one in Root.waiting.values()} & set(modules)
 
 
 def test_a_group_that_is_used_is_imported_and_the_others_are_not() -> None:
     modules = _modules("contact", "--help")
     assert "dexmesh.cli.contact" in modules
     assert "dexmesh.cli.mail_commands" not in modules
+
+
+def test_a_single_command_is_imported_without_its_sisters() -> None:
+    modules = _modules("hangup", "--help")
+    assert "dexmesh.cli.call_control" in modules
+    assert "dexmesh.cli.text" not in modules
+    assert not [name for name in modules if name.startswith(("dexmesh.apps.call", "dexmesh.host"))]
 
 
 def test_the_help_names_all_groups_and_a_slip_is_noticed() -> None:

@@ -12,7 +12,8 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from dexmesh.cli.panel import Panel, View, _is_writable, picture, rate, sparkline
+from dexmesh.cli.output import is_writable
+from dexmesh.cli.panel import Panel, View, picture, rate, sparkline
 from dexmesh.engine.messages import Endpoint
 from dexmesh.wire.address import format_address
 from dexmesh.wire.keys import address_of, encode_key
@@ -116,9 +117,9 @@ def test_a_terminal_that_takes_nothing_does_not_stop_the_node() -> None:
     reading, writing = os.pipe()
     os.set_blocking(writing, False)
     with open(writing, "w", encoding="utf-8") as full:
-        assert _is_writable(Console(file=full))
+        assert is_writable(Console(file=full))
         while os.write(writing, bytes(4096)) == 4096:
-            if not _is_writable(Console(file=full)):
+            if not is_writable(Console(file=full)):
                 break
         panel = Panel(Console(file=full, force_terminal=True, width=80, height=24))
         panel.update(FakeNode())  # returns although nobody reads

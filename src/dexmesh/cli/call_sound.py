@@ -1,0 +1,199 @@
+"""Choose where the sound of a call comes from and goes to: files, a sound card, or nothing.
+
+Place     cli/call.py, cli/phone_seat.py -> here -> apps/call/sound; the seat uses what is made
+Spec      docs/apps/sip.md, "Building blocks" (files and nothing are ends like a sound card)
+Keeps     what cannot be played or recorded is said before anybody is called; a recording begins with the
+          call, not with the signal before it; one that never began leaves no file
+Not here  20 ms at a time (apps/call/seat)
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Final
+
+import typer
+
+from dexmesh.errors import SoundError
+from dexmesh.values import dataclass
+
+if TYPE_CHECKING:
+    from dexmesh.apps.call.sound.interface import Sink, Source
+    from dexmesh.apps.call.sound.wav import WavSink
+
+PlayOption = Annotated[
+    Path | None,
+    typer.Option("--play", metavar="FILE.wav", help="Say this instead of using the microphone."),
+]
+RecordOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--record", metavar="FILE.wav|DIR", help="Record what is heard; in a folder, a file a call."
+    ),
+]
+DeviceOption = Annotated[
+    str | None,
+    typer.Option(
+        "--device", metavar="NAME", help="The sound card: a number or part of a name of `devices`."
+    ),
+]
+NoSoundOption = Annotated[
+    bool, typer.Option("--no-sound", help="No sound card: say and hear nothing but files.")
+]
+
+_UNFIT: Final = re.compile(r"[^\w.-]+")
+_MOST_SAME_NAMES: Final = 1000
+
+
+@dataclass(frozen=True, slots=True)
+class Wishes:
+    """What the options said."""
+
+    play: Path | None = None
+    record: Path | None = None
+    device: str | None = None
+    is_silent: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """The two ends of one call. `notes`: what a person should know of them."""
+
+    source: Source
+    sink: Sink
+    has_speaker: bool
+    recording: Recording | None = None
+    notes: tuple[str, ...] = ()
+
+    def begin(self) -> None:
+        """The call begins: from now on it is recorded."""
+        if self.recording is not None:
+            self.recording.begin()
+
+
+def open_sound(wishes: Wishes, name: str, *, may_number: bool = False) -> Sound:
+    """The ends for a call with somebody of this name. Raises SoundError.
+
+    `may_number`: several calls are recorded one after another, so a file that is there gets a sister.
+    """
+    from dexmesh.apps.call.sound.silence import Discard, Silence
+    from dexmesh.apps.call.sound.wav import WavSource
+
+    source: Source = Silence() if wishes.play is None else WavSource(wishes.play)
+    sink: Sink = Discard()
+    notes: list[str] = []
+    has_speaker = False
+    try:
+        if not wishes.is_silent:
+            trouble = trouble_with_card(wishes.device)
+            has_speaker = not trouble
+            if trouble and (wishes.device is not None or not (wishes.play or wishes.record)):
+                raise trouble
+            if trouble:
+                notes.append(f"{trouble}: only files are used")
+            else:
+                source, sink = _card_ends(wishes, source)
+        recording = _recording(wishes.record, name, sink, may_number=may_number)
+    except SoundError:
+        source.close()
+        raise
+    return Sound(source, recording or sink, has_speaker, recording, tuple(notes))
+
+
+def require_sound(wishes: Wishes) -> tuple[str, ...]:
+    """What a person should know of the sound of calls with these wishes. Raises SoundError for none."""
+    sound = open_sound(wishes, "test", may_number=True)
+    sound.source.close()
+    sound.sink.close()  # a recording that did not begin leaves nothing
+    return sound.notes
+
+
+def trouble_with_card(device: str | None) -> SoundError | None:
+    """Why no sound card can be used; None if one can."""
+    from dexmesh.apps.call.sound.device import NULL, DeviceSink, list_cards
+
+    try:
+        if device is not None:
+            DeviceSink(device).close()
+        if (device or "").lower() == NULL or list_cards().playback:
+            return None
+    except SoundError as error:
+        return error
+    hint = "attach one, use `--play FILE.wav --record FILE.wav`, or do without: `--no-sound`"
+    return SoundError("this machine has no sound card", hint)
+
+
+def _card_ends(wishes: Wishes, source: Source) -> tuple[Source, Sink]:
+    from dexmesh.apps.call.sound.device import DeviceSink, DeviceSource
+
+    if wishes.play is None:
+        source = DeviceSource(wishes.device)
+    return source, DeviceSink(wishes.device)
+
+
+# --- Recording
+
+
+class Recording:
+    """A sink that lets a card hear what a file gets, too, from `begin` on."""
+
+    def __init__(self, file: WavSink, speaker: Sink) -> None:
+        self.path = file.path
+        self._file, self._speaker = file, speaker
+        self._is_wanted = self._is_on = False
+
+    @property
+    def seconds(self) -> float:
+        """What was recorded."""
+        return self._file.seconds
+
+    @property
+    def problem(self) -> str:
+        """Why it ended before the call did; empty if it did not."""
+        return self._file.problem
+
+    def begin(self) -> None:
+        """Record what comes after the next `start`."""
+        self._is_wanted = True
+
+    def start(self, rate: int) -> None:
+        """Begin, or go on, at this rate."""
+        self._speaker.start(rate)
+        if self._is_wanted:
+            self._file.start(rate)
+            self._is_on = True
+
+    def write(self, pcm: bytes) -> None:
+        """Take 20 ms."""
+        self._speaker.write(pcm)
+        if self._is_on:
+            self._file.write(pcm)
+
+    def close(self) -> None:
+        """Finish the file; one that never began is taken away."""
+        self._speaker.close()
+        self._file.close()
+        if not self._is_on:
+            self.path.unlink(missing_ok=True)
+
+
+def _recording(
+    wanted: Path | None, name: str, speaker: Sink, *, may_number: bool
+) -> Recording | None:
+    from dexmesh.apps.call.sound.wav import WavSink
+
+    if wanted is None:
+        return None
+    if wanted.is_dir():
+        began = time.strftime("%Y-%m-%d-%H%M%S")
+        wanted, may_number = wanted / f"{began}-{_UNFIT.sub('-', name)[:60].strip('-.')}.wav", True
+    elif wanted.suffix.lower() != ".wav":
+        hint = "name a file that ends with .wav, or a folder that is there"
+        raise SoundError(f"{wanted} is no place for a recording", hint)
+    for number in range(1, _MOST_SAME_NAMES):
+        path = wanted if number == 1 else wanted.with_stem(f"{wanted.stem}-{number}")
+        if not may_number or not path.exists():
+            break
+    return Recording(WavSink(path), speaker)

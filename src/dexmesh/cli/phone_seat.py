@@ -1,0 +1,299 @@
+"""`dexmesh phone` alone: the phone on this person's desk. It rings, answers, and shows what comes.
+
+Place     cli/phone_commands.py -> here -> call_line.py; control socket (phone.attach, call.answer)
+Spec      issue 5 (rings, answers, auto-answer); docs/apps/phone.md
+Keeps     one call at a time has the sound; a service that is started anew is waited for; whatever ends
+          this program hangs up
+Not here  one call (seat_run.py), who may ring (apps/call/phone/policy.py)
+"""
+
+from __future__ import annotations
+
+import sys
+import time
+from typing import Annotated, Any, Final
+
+import typer
+
+from dexmesh.cli.call_line import CodecOption, Line, SeatedLine, open_line
+from dexmesh.cli.call_show import Story
+from dexmesh.cli.call_sound import (
+    DeviceOption,
+    NoSoundOption,
+    PlayOption,
+    RecordOption,
+    Wishes,
+    require_sound,
+)
+from dexmesh.cli.call_words import who
+from dexmesh.cli.inbox import Event, Happening, Key, Quit, Stream, StreamOver, Told
+from dexmesh.cli.output import example, misused, note, reports_errors
+from dexmesh.cli.phone import app
+from dexmesh.cli.service import HomeOption, UserOption
+from dexmesh.errors import AppError, DexmeshError, NoServiceError, PermissionNeededError
+
+RETRY_S: Final = 2.0  # ours: between tries to find the service again
+_TICK_S: Final = 0.1
+_MOST_NEWS: Final = 50
+
+
+@app.callback(invoke_without_command=True, epilog=example("dexmesh phone --auto-answer"))
+@reports_errors
+def phone(
+    context: typer.Context,
+    auto_answer: Annotated[
+        bool, typer.Option("--auto-answer", help="Answer whatever rings here, without a key.")
+    ] = False,
+    play: PlayOption = None,
+    record: RecordOption = None,
+    device: DeviceOption = None,
+    no_sound: NoSoundOption = False,
+    codec: CodecOption = None,
+    user: UserOption = None,
+    home: HomeOption = None,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="One JSON object a line for everything that happens.")
+    ] = False,
+) -> None:
+    """The phone. Alone, it is one: it rings, answers, and shows what comes.
+
+    Missed calls and texts are shown as they come; q or Ctrl-C ends it. When it rings: a answers, d declines.
+    In a call: q hangs up, h holds, m mutes, 0-9 * # are sent.
+    """
+    if context.invoked_subcommand is not None:
+        _refuse_options(context)
+        return
+    wishes = Wishes(play, record, device, no_sound)
+    for words in require_sound(wishes):
+        note(words)
+    with open_line(home, user, codec, as_json=as_json) as line:
+        DeskPhone(line, wishes, answers_itself=auto_answer).run()
+
+
+def _refuse_options(context: typer.Context) -> None:
+    """`dexmesh phone --json status` would look as if --json meant something there."""
+    sources = map(context.get_parameter_source, context.params)
+    if any(source is not None and source.name == "COMMANDLINE" for source in sources):
+        name = context.invoked_subcommand
+        misused(f"options of `phone {name}` stand behind it", f"dexmesh phone {name} --help")
+
+
+class DeskPhone:
+    """Hears the bell of one person; has one call at a time."""
+
+    def __init__(self, line: Line, wishes: Wishes, *, answers_itself: bool) -> None:
+        self._line, self._wishes, self._answers_itself = line, wishes, answers_itself
+        self._bell: Stream | None = None
+        self._retry_at = 0.0
+        self._current: SeatedLine | None = None
+        self._waiting: dict[int, Event] = {}
+        self._is_ending = False
+
+    def run(self) -> None:
+        """Be there until somebody ends it, and hang up then."""
+        self._greet()
+        try:
+            while not (self._is_ending and self._current is None):
+                self._step(self._line.inbox.take(_TICK_S), time.monotonic())
+        finally:
+            if self._current is not None:
+                self._current.close()
+            if self._bell is not None:
+                self._bell.close()
+
+    def _greet(self) -> None:
+        with self._line.connect() as service:
+            status = service.call("phone.status")
+            news = service.call("call.history", news=True, limit=_MOST_NEWS)["entries"]
+        words = [f"the phone of {status['user']}: {status['uris'][0]}"]
+        if status["switches"]["do_not_disturb"]:
+            words.append("do not disturb is on: nothing rings (`dexmesh phone dnd off`)")
+        words += _news(news)
+        if self._line.has_keys:
+            words.append("when it rings: a answers, d declines; q ends")
+        self._tell({"event": "attached", "user": status["user"], "news": news}, "\n".join(words))
+
+    def _tell(self, event: Event, words: str) -> None:
+        self._line.show.tell(event, words)
+
+    # --- What happens
+
+    def _step(self, happening: Happening | None, now: float) -> None:
+        self._attach(now)
+        match happening:
+            case None:
+                pass
+            case Quit():
+                self._end(now)
+            case Told(stream, event) if stream is self._bell:
+                self._hear(event, now)
+            case StreamOver(stream, error) if stream is self._bell:
+                self._lose(error, now)
+            case Key(char):
+                self._handle_key(char, now)
+            case _:
+                self._hand_on(happening, now)
+        if self._current is not None:
+            self._current.call.tick(now)
+            if self._current.call.is_over:
+                self._forget_call(now)
+
+    def _hand_on(self, happening: Happening, now: float) -> None:
+        if self._current is None:
+            return
+        try:
+            self._current.handle(happening, now)
+        except DexmeshError as error:  # somebody else was quicker, or the caller gave up
+            self._tell({"event": "trouble", "text": str(error)}, str(error))
+            self._current.close()
+
+    def _attach(self, now: float) -> None:
+        if self._bell is None and now >= self._retry_at and not self._is_ending:
+            self._bell = Stream(self._line.connect(), self._line.inbox, "phone.attach", {})
+
+    def _lose(self, error: DexmeshError | None, now: float) -> None:
+        """The service went away; it is started anew after every change of its settings."""
+        if isinstance(error, PermissionNeededError):
+            raise error
+        if self._retry_at == 0.0 or now - self._retry_at > 2 * RETRY_S:
+            why = str(error) if error is not None else "the service ended"
+            hint = error.hint if isinstance(error, NoServiceError) else ""
+            self._tell({"event": "detached", "text": why}, f"{why}; waiting for it")
+            if hint:
+                note(f"  {hint}")
+        self._bell, self._retry_at = None, now + RETRY_S
+        self._waiting.clear()
+
+    def _end(self, now: float) -> None:
+        self._is_ending = True
+        if self._current is not None:
+            self._current.call.hang_up(now) if self._current.is_begun else self._current.close()
+
+    # --- The bell
+
+    def _hear(self, event: Event, now: float) -> None:
+        match event.get("event"):
+            case "ringing":
+                self._ring(event, now)
+            case "stopped":
+                self._stop(event)
+            case "missed":
+                self._tell(event, f"{who(event['caller'])} called: {event['reason']}")
+            case "text":
+                indented = str(event["text"]).replace("\n", "\n    ")
+                self._tell(event, f"{who(event['caller'])} writes: {indented}")
+                _beep()
+
+    def _ring(self, event: Event, now: float) -> None:
+        caller = who(event["caller"])
+        if self._current is not None:
+            self._waiting[int(event["call"])] = event
+            self._tell(event, f"{caller} is calling, too: a hangs up here and answers, d declines")
+            return
+        self._tell(event, f"{caller} is calling")
+        facts = event["caller"]
+        story = Story(caller, str(facts["petname"] or facts["address"]), str(facts["address"]))
+        story.call, story.state = int(event["call"]), "ringing"
+        try:
+            self._current = SeatedLine(self._line, self._wishes, story, may_number=True)
+        except DexmeshError as error:
+            self._tell({"event": "trouble", "text": str(error), "hint": error.hint}, str(error))
+            return
+        if self._answers_itself or event.get("answers_itself"):
+            self._answer()
+        else:
+            self._sound_bell(self._current)
+
+    def _sound_bell(self, current: SeatedLine) -> None:
+        _beep()
+        if current.sound.has_speaker:
+            from dexmesh.apps.call.sound.tones import RING, Tones
+
+            try:
+                current.call.seat.play(Tones(RING))
+            except AppError as error:
+                self._tell({"event": "trouble", "text": str(error)}, f"no bell is heard: {error}")
+
+    def _stop(self, event: Event) -> None:
+        """It rings no more: somebody answered, here or elsewhere, or the caller gave up."""
+        call = int(event["call"])
+        former = self._waiting.pop(call, None)
+        current = self._current
+        if current is not None and current.call.story.call == call and not current.is_begun:
+            self._tell(event, _stopped(event, current.call.story.name))
+            current.close()
+        elif former is not None:
+            self._tell(event, _stopped(event, who(former["caller"])))
+
+    def _forget_call(self, now: float) -> None:
+        if self._current is not None:
+            self._current.close()
+        self._current = None
+        if self._waiting and not self._is_ending:
+            _, event = self._waiting.popitem()
+            self._ring(event, now)
+
+    # --- Keys
+
+    def _handle_key(self, char: str, now: float) -> None:
+        current = self._current
+        if current is None:
+            if char in "qQ\x04":
+                self._end(now)
+        elif not current.is_begun:
+            if char in "aA\n\r ":
+                self._answer()
+            elif char in "dDqQ":
+                self._line.commander.send("call.decline", call=current.call.story.call)
+        elif self._waiting and char in "aA":
+            self._take_waiting(now)
+        elif self._waiting and char in "dD":
+            call, _ = self._waiting.popitem()
+            self._line.commander.send("call.decline", call=call)
+        else:
+            current.handle(Key(char), now)
+
+    def _take_waiting(self, now: float) -> None:
+        """End this call; the one that waits is answered as soon as this is over."""
+        if self._current is None:
+            return
+        call, event = self._waiting.popitem()
+        self._waiting[call] = {**event, "answers_itself": True}
+        self._current.call.hang_up(now)
+
+    def _answer(self) -> None:
+        current = self._current
+        if current is None or current.is_begun:
+            return
+        current.begin("call.answer", call=current.call.story.call)
+
+
+def _stopped(event: Event, name: str) -> str:
+    reason = str(event.get("reason", ""))
+    if reason == "answered":
+        return f"{name} was answered at another phone of yours"
+    return f"{name} rings no more: {reason}"
+
+
+def _news(entries: list[dict[str, Any]]) -> list[str]:
+    """What came while nobody looked."""
+    words = []
+    for one in entries:
+        if one["is_request"]:
+            continue
+        at = time.strftime("%d %b %H:%M", time.localtime(one["at_unix"]))
+        what = (
+            one["text"].replace("\n", " ") if one["kind"] == "text" else f"called ({one['state']})"
+        )
+        words.append(f"  {at}  {who(one)}: {what}")
+    strangers = sum(1 for one in entries if one["is_request"])
+    if strangers:
+        words.append(f"  strangers: {strangers} (`dexmesh calls`, `dexmesh texts --requests`)")
+    return ["since you last looked:", *words] if words else []
+
+
+def _beep() -> None:
+    """The bell of the terminal itself."""
+    if sys.stdout.isatty():
+        sys.stdout.write("\a")
+        sys.stdout.flush()
