@@ -150,6 +150,7 @@ class ServerTransactions(Table[ServerRecord]):
         elif action in FAILURES:
             self._fail(record, action)
         elif action is Action.TELL_ACK and isinstance(message, Request) and cause.peer is not None:
+            self._answered[record.id] = record
             outputs.append(Acked(record.id, message, cause.peer))
 
     def _send(self, record: ServerRecord, message: Request | Response | None) -> None:

@@ -343,6 +343,20 @@ def test_a_flood_of_answered_requests_keeps_no_call_out(method: str) -> None:
     assert summary(respond(table, invite, 180, 1.3)) == ["180"]
 
 
+def test_calls_that_are_up_keep_no_call_out() -> None:
+    """Each stays for 32 s after its ACK: at 100 calls a second that is more than the table holds."""
+    table = new_table(BOB)
+    for number in range(MAX_SERVER):
+        peer = Peer(Address(bytes([0xFC]) + number.to_bytes(15, "big")), 5060)
+        table.handle_message(request_text("INVITE"), peer, 0.0)
+        respond(table, only(Incoming, table.take_outputs()), 200, 0.0)
+        table.handle_message(request_text("ACK", "z9hG4bK-ack", to_tag="bob"), peer, 0.0)
+        only(Acked, table.take_outputs())
+    table.handle_message(request_text("INVITE"), TO_ALICE, 1.0)
+    only(Incoming, table.take_outputs())
+    assert len(table) == MAX_SERVER
+
+
 def test_a_cancel_counts_in_a_full_table_too() -> None:
     table, incoming = table_with("INVITE")
     for number in range(MAX_PER_ADDRESS):
