@@ -17,8 +17,6 @@ from dexmesh.apps.call.media.drops import DropReason
 from dexmesh.values import dataclass
 
 MAX_BYTES: Final = 2_048  # ours
-MOST_BLOCKS: Final = 31  # a count has five bits
-MOST_TEXT_BYTES: Final = 255  # a length has one byte
 
 _SENDER_REPORT: Final = 200
 _RECEIVER_REPORT: Final = 201
