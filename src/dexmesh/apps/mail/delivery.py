@@ -31,7 +31,7 @@ from dexmesh.apps.mail.spool import Spool
 from dexmesh.apps.mail.texting import TextDelivery
 from dexmesh.errors import MailError
 from dexmesh.wire.address import Address
-from dexmesh.wire.keys import PublicKey
+from dexmesh.wire.keys import PublicKey, address_of
 
 MAILS_A_CALL = 90  # ours: receivers take 100 in a session
 AT_ONCE = 10  # ours: mails fetched from the queue at a time
@@ -41,6 +41,7 @@ FULL_SLEEP_S = 1.0  # ours: all places are taken
 CONNECT_AFTER_SIGN_S = 8.0  # ours: a new packet is sooner there than the fifth copy of an old one
 WATCHED = 4096  # ours: nodes whose return is noticed
 TROUBLE_S = 10.0  # ours: pause after our own disk said no
+OUR_FAULT = "this machine made a mistake, which its log tells"
 VERDICT_S = 5.0  # ours: at the end, for answers of nodes that have a whole message
 
 log = logging.getLogger(__name__)
@@ -301,9 +302,7 @@ class Delivery:
         count = 0
         while work and not (session.is_broken or self._is_closing) and count < MAILS_A_CALL:
             for one in work:
-                fates = await session.hand_over(one, self._queue.path(one))
-                await self._queue.record_outcomes(one, target.address, fates)
-                self._count(fates)
+                self._count(await self._settle(session, target.address, one))
                 if session.is_broken or self._is_closing:
                     break
             count += len(work)
@@ -311,6 +310,19 @@ class Delivery:
             work = await self._queue.work_for(target.address, AT_ONCE, is_flush=is_flush)
         if session.spelling is not None:
             await self._queue.remember_spelling(target.address, session.spelling)
+
+    async def _settle(self, session: Outgoing, address: Address, one: Work) -> Sequence[Fate]:
+        """Hand over one mail, and have on disk what became of it."""
+        try:
+            fates = await session.hand_over(one, self._queue.path(one))
+            await self._queue.record_outcomes(one, address, fates)
+        except MailError:
+            raise
+        except Exception:  # else it would be sent anew with every call, many times an hour
+            put_off = [(who, unreachable(OUR_FAULT), False) for who in one.recipients]
+            await self._queue.record_outcomes(one, address, put_off)
+            raise
+        return fates
 
     def _count(self, fates: Sequence[Fate]) -> None:
         names = {
@@ -322,7 +334,5 @@ class Delivery:
             self._counts[names[outcome.verdict]] += 1
 
     def _key_of(self, address: Address) -> PublicKey | None:
-        for contact in self._book.by_address(address):
-            if contact.keys:
-                return contact.keys[0]
-        return None
+        keys = (key for contact in self._book.by_address(address) for key in contact.keys)
+        return next((key for key in keys if address_of(key) == address), None)

@@ -29,9 +29,10 @@ from dexmesh.apps.mail.spool import Spool
 from dexmesh.apps.mail.store.values import DeliveryResult, ReceivedMail
 from dexmesh.errors import MailError
 from dexmesh.wire.address import Address, format_address, parse_address
-from dexmesh.wire.keys import PublicKey, decode_key
+from dexmesh.wire.keys import PublicKey, address_of, decode_key
 
 ME = Me.of(decode_key("mwrbxrdfh8jyhuc1pz6w3wsducmgxftw28ymck45g8r9p7syz7d0.k"))
+KEYS = (ME.key, decode_key("6ub2cjwzrpj01ydqz96sv3muj9mhtj4v4xbdbyu8tcshxx879b00.k"))
 BOB = parse_address("fc00::b0b")
 SENDER = f"stuart@{ME.literal}"
 TEXT = b"Subject: hi\r\n\r\nhello\r\n"
@@ -81,6 +82,7 @@ class FakeMesh:
         self.answers: dict[str, Outcome] = {}
         self.handed: list[tuple[str, int]] = []
         self.calls: list[Address] = []
+        self.keys: list[PublicKey | None] = []
         self.under_way: Counter[Address] = Counter()
         self.most = 0
 
@@ -94,6 +96,7 @@ class FakeMesh:
     ) -> AsyncIterator[FakeSession]:
         address = target.address
         self.calls.append(address)
+        self.keys.append(target.key)
         self.under_way[address] += 1
         assert self.under_way[address] == 1, "two calls to one node"
         self.most = max(self.most, sum(self.under_way.values()))
@@ -127,19 +130,19 @@ class FakeStore:
         return DeliveryResult(False, "key", mail.folder)
 
 
-class NoBook:
-    """An address book with nobody in it."""
+class Book:
+    """An address book with one person in it, who has two nodes."""
 
     def by_address(self, address: Address) -> Sequence[Contact]:
-        return ()
+        return (Contact(),) if address in map(address_of, KEYS) else ()
 
 
 class Contact:
-    """Never made."""
+    """That person."""
 
     @property
     def keys(self) -> Sequence[PublicKey]:
-        return ()
+        return KEYS
 
 
 class World:
@@ -151,7 +154,7 @@ class World:
         self.queue = MailQueue(Home(path), executor)
         self.spool = Spool(path / "spool", executor)
         self.delivery = Delivery(
-            *(ME, self.queue, self.store, NoBook(), self.spool), first_user="first"
+            *(ME, self.queue, self.store, Book(), self.spool), first_user="first"
         )
 
     async def put(self, *to: Mailbox, user: str = "stuart", asked: DsnAsked | None = None) -> None:
@@ -284,7 +287,7 @@ def test_after_a_sign_a_node_that_refuses_is_called_again_soon(run: Run, mesh: F
 
     async def body(world: World) -> None:
         await world.put()
-        await world.until(lambda: len(mesh.calls) == 1)
+        await world.until(lambda: len(mesh.calls) == 1 and not world.delivery.is_calling(BOB))
         world.delivery.heard(BOB)
         await world.until(lambda: len(mesh.calls) == 2)
         mesh.refusing.clear()
@@ -305,6 +308,20 @@ def test_a_node_that_shows_itself_is_reached_among_hundreds_that_are_absent(
         world.delivery.heard(node(199))
         assert await world.until(lambda: len(mesh.handed) == 1) < 0.5
         assert mesh.most <= MAX_CALLS
+
+    run(body)
+
+
+def test_the_key_a_node_may_know_us_by_is_its_own_and_no_other_of_its_person(
+    run: Run, mesh: FakeMesh
+) -> None:
+    address = address_of(KEYS[1])
+    mesh.present.add(address)
+
+    async def body(world: World) -> None:
+        await world.put(person(address))
+        await world.until(lambda: bool(mesh.handed))
+        assert mesh.keys == [KEYS[1]]
 
     run(body)
 
@@ -439,7 +456,7 @@ def test_a_disk_that_takes_nothing_stops_delivery_before_the_mail_is_sent_twice(
         assert writer is not None
         works = writer._before_commit
         await world.put()
-        await world.until(lambda: len(mesh.calls) == 1)  # refused
+        await world.until(lambda: len(mesh.calls) == 1 and not world.delivery.is_calling(BOB))
         writer._before_commit = full
         mesh.refusing.clear()
         world.delivery.heard(BOB)
@@ -469,5 +486,8 @@ def test_a_failure_of_ours_is_logged_and_does_not_spin(
         await asyncio.sleep(0.5)
         assert 1 <= len(mesh.calls) <= 4
         assert "a delivery failed" in caplog.text
+        (row,) = await world.queue.list()
+        assert row.tries == 1
+        assert module.OUR_FAULT in row.reason
 
     run(body)

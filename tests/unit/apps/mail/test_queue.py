@@ -194,6 +194,39 @@ def test_a_refusal_becomes_a_report_and_goes_when_it_is_told(bench: Bench) -> No
     bench.run(second)
 
 
+@pytest.mark.parametrize("code", [250, 451, 550])
+def test_what_a_server_says_in_another_encoding_is_kept_as_far_as_it_can_be_read(
+    bench: Bench, code: int
+) -> None:
+    said = b"5.1.1 Empf\xe4nger\x00 \x1b[2J".decode(
+        "utf-8", "surrogateescape"
+    )  # as aiosmtplib has it
+
+    async def body(queue: MailQueue) -> None:
+        await put(queue)
+        await end(queue, judge(code, said))
+        if code == 451:
+            ((row),) = await queue.list()
+            assert row.reason == "451 5.1.1 Empf\ufffdnger\ufffd \ufffd[2J"
+        elif code == 550:
+            (concerned,) = (await report(queue)).concerned
+            assert concerned.diagnostic == "550 5.1.1 Empf\ufffdnger\ufffd \ufffd[2J"
+        else:
+            assert queue.totals() == (0, 0)
+
+    bench.run(body)
+
+
+def test_a_silence_in_another_encoding_is_kept_too(bench: Bench) -> None:
+    async def body(queue: MailQueue) -> None:
+        await put(queue)
+        await queue.record_silence(BOBS, unreachable("greeting: \udce4"))
+        ((row),) = await queue.list()
+        assert row.reason == "4.4.1 greeting: \ufffd"
+
+    bench.run(body)
+
+
 def test_a_bounce_never_causes_a_report(bench: Bench) -> None:
     async def body(queue: MailQueue) -> None:
         await queue.add(TEXT, "", [BOB])

@@ -56,7 +56,7 @@ TEXT_GONE = Outcome(Verdict.FAILED, 0, "5.3.0", "its text is gone from the disk 
 
 def judge(code: int, text: str) -> Outcome:
     """What a reply means for the recipients it is about: 2xx, 5xx, and all else is tried again."""
-    flat = " ".join(text.split())[:_MAX_TEXT]
+    flat = _readable(text)
     match = _ENHANCED.match(flat)
     enhanced = match[1] if match else ""
     rest = flat[match.end() :] if match else flat
@@ -69,7 +69,13 @@ def judge(code: int, text: str) -> Outcome:
 
 def unreachable(text: str) -> Outcome:
     """The connection could not be made or broke."""
-    return Outcome(Verdict.RETRY, 0, "4.4.1", text[:_MAX_TEXT])
+    return Outcome(Verdict.RETRY, 0, "4.4.1", _readable(text))
+
+
+def _readable(text: str) -> str:
+    """One line that can be kept, shown and quoted, whatever a server says and in which encoding."""
+    flat = " ".join(text.split())[:_MAX_TEXT]
+    return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in flat)
 
 
 @dataclass(frozen=True, slots=True)
