@@ -10,14 +10,14 @@ Not here  the parts: frontdesk.py (requests from outside), outgoing.py and incom
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from typing import Final
 
 from dexmesh.apps.call.media.formats import SOUND_FORMATS, Format
 from dexmesh.apps.call.phone.call import IN_CALL_METHODS, Call
+from dexmesh.apps.call.phone.calls import MAX_CALLS, Calls
 from dexmesh.apps.call.phone.counters import Count, Counters
 from dexmesh.apps.call.phone.frontdesk import (
-    MAX_CALLS,
     FrontDesk,
     answer_options,
     refuse_extensions,
@@ -73,7 +73,7 @@ class Phone:
         codecs: tuple[Format, ...] = SOUND_FORMATS,
     ) -> None:
         self._line = Line(own, port, contacts, directory, random)
-        self._calls = _Calls()
+        self._calls = Calls()
         self._texts = Texts(self._line)
         self._asking = Asking(self._line)
         self._desk = FrontDesk(self._line, self._calls, self._texts, codecs)
@@ -345,39 +345,6 @@ class Phone:
         if not isinstance(call, IncomingCall):
             raise CallError("this is a call of ours; nobody here can answer it")
         return call
-
-
-class _Calls:
-    """The calls of a phone, by their numbers."""
-
-    def __init__(self) -> None:
-        self._calls: dict[CallId, Call] = {}
-        self._last = 0
-
-    def all(self) -> Iterable[Call]:
-        """Every call, those that linger included."""
-        return self._calls.values()
-
-    def get(self, id_: CallId) -> Call | None:
-        """The call of that number."""
-        return self._calls.get(id_)
-
-    def new_id(self) -> CallId:
-        """A number that was never used."""
-        self._last += 1
-        return CallId(self._last)
-
-    def add(self, call: Call, now: float) -> None:
-        """Take in a new call, and let it begin."""
-        self._calls[call.id] = call
-        call.begin(now)
-
-    def forget(self, call: Call) -> None:
-        """It is over."""
-        self._calls.pop(call.id, None)
-
-    def __len__(self) -> int:
-        return len(self._calls)
 
 
 def uri_at(

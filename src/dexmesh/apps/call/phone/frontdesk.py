@@ -8,8 +8,8 @@ Not here  requests of a call (call.py), how many requests are too many (policy.p
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from typing import Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import Final
 
 from dexmesh.apps.call.media.formats import Format
 from dexmesh.apps.call.media.offer import LocalMedia, Refusal
@@ -20,7 +20,7 @@ from dexmesh.apps.call.phone.bodies import (
     is_encoded,
     sdp_in,
 )
-from dexmesh.apps.call.phone.call import Call
+from dexmesh.apps.call.phone.calls import MAX_CALLS, Calls
 from dexmesh.apps.call.phone.contents import CPIM, IMDN, PLAIN
 from dexmesh.apps.call.phone.counters import Count
 from dexmesh.apps.call.phone.identity import Caller, identify
@@ -38,11 +38,10 @@ from dexmesh.apps.call.phone.policy import (
 )
 from dexmesh.apps.call.phone.states import State
 from dexmesh.apps.call.phone.texts import Texts
-from dexmesh.apps.call.phone.values import CallId, Missed, MissedReason
+from dexmesh.apps.call.phone.values import Missed, MissedReason
 from dexmesh.apps.call.sip.headers import Field
 from dexmesh.apps.call.sip.outputs import Incoming
 
-MAX_CALLS: Final = 200  # ours: of all kinds, those that linger included
 ANY_PORT: Final = 9  # stands for the port of a seat that is not chosen yet
 ACCEPT: Final[Field] = ("Accept", f"application/sdp, {PLAIN}, {CPIM}, {IMDN}")
 RETRY_AFTER: Final[Field] = ("Retry-After", "10")
@@ -50,22 +49,6 @@ IN_DIALOG_ONLY: Final = frozenset({"BYE", "INFO", "UPDATE"})
 EVENTS: Final = frozenset({"SUBSCRIBE", "NOTIFY"})
 
 Serve = Callable[["FrontDesk", Incoming, Caller, tuple[str, ...], float], None]
-
-
-class Calls(Protocol):
-    """The calls of the phone, as the front desk needs them."""
-
-    def all(self) -> Iterable[Call]:
-        """Every call, those that linger included."""
-        ...
-
-    def new_id(self) -> CallId:
-        """A number for the next call."""
-        ...
-
-    def add(self, call: Call, now: float) -> None:
-        """Take in a new call, and let it begin."""
-        ...
 
 
 class FrontDesk:
@@ -183,9 +166,8 @@ class FrontDesk:
         return any(isinstance(one, IncomingCall) and one.key == key for one in self._calls.all())
 
     def _has_room(self, caller: Caller) -> bool:
-        calls = list(self._calls.all())
-        early = [one.peer.address for one in calls if one.state is State.RINGING]
-        return len(calls) < MAX_CALLS and has_room(early, caller.address)
+        early = [one.peer.address for one in self._calls.all() if one.state is State.RINGING]
+        return len(self._calls) < MAX_CALLS and has_room(early, caller.address)
 
     def _is_busy(self, user: str, caller: Caller) -> bool:
         """Whether the user is in a call, or calls somebody else than who calls him now."""
