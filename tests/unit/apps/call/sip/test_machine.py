@@ -139,8 +139,10 @@ def test_stopped_timers_take_no_room() -> None:
         schedule.next_timeout()
     assert schedule.next_timeout() is None
     schedule.enter(ONE, (ENDING,), is_tcp=False, now=0.0)
+    later = Timer("L", Event.FORGET, 99.0, 99.0)
     for _ in range(2000):
-        schedule.enter(ONE, (ENDING, REPEATING), is_tcp=False, now=1.0)
+        schedule.enter(ONE, (ENDING, later), is_tcp=False, now=1.0)
         schedule.enter(ONE, (ENDING,), is_tcp=False, now=1.0)
         schedule.next_timeout()
+    assert schedule.next_timeout() == (10.0, "X")
     assert len(schedule._heap) < 200

@@ -91,6 +91,13 @@ def test_several_vias_in_one_line_or_in_many_are_the_same_and_may_have_no_port()
     assert third.host == "[fc00::1]"
 
 
+def test_a_message_has_made_70_hops_at_most() -> None:
+    hops = ", ".join(["SIP/2.0/UDP a"] * 69)
+    assert len(decode(request_text("OPTIONS", extra=f"Via: {hops}\r\n")).vias) == 70
+    with pytest.raises(DecodeError, match="too many"):
+        decode(request_text("OPTIONS", extra=f"Via: {hops}, SIP/2.0/UDP b\r\n"))
+
+
 def test_a_contact_without_brackets_and_one_without_user_are_read() -> None:
     message = decode(
         request_text("OPTIONS", extra="Contact: sip:carol-0x55@[fc44::ca]:5060;q=1\r\n")

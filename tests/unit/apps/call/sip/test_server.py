@@ -63,12 +63,13 @@ def test_the_answer_goes_to_the_source_address_and_port_and_says_so_in_via() -> 
     outputs = respond(table, incoming, 200, 0.1)
     assert only(Send, outputs).peer == source
     via = sent_response(outputs).via
-    assert dict(via.params) == {
-        "branch": "z9hG4bK1",
-        "received": "fc1d:f9a1::c214",
-        "rport": "40000",
-    }
+    assert via.params == (
+        ("branch", "z9hG4bK1"),
+        ("received", "fc1d:f9a1::c214"),
+        ("rport", "40000"),
+    )
     assert via.port == 5060
+    assert incoming.request.via == via
 
 
 def test_further_vias_stay_as_they_are() -> None:

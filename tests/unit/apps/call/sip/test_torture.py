@@ -5,10 +5,11 @@ from __future__ import annotations
 import pytest
 
 from dexmesh.apps.call.sip.message import Request, Response, decode, encode
+from dexmesh.apps.call.sip.peer import Peer
 from dexmesh.apps.call.sip.refusal import refuse
 from dexmesh.errors import DecodeError
 from tests.unit.apps.call.sip.torture import INVALID, VALID
-from tests.unit.apps.call.sip.world import ALICE, TO_ALICE, new_table, summary
+from tests.unit.apps.call.sip.world import ALICE, TO_ALICE, new_table, request_text, summary
 
 UNANSWERABLE = {
     "3.1.2.1 badinv01",  # no Via to answer to
@@ -152,6 +153,25 @@ def test_another_version_is_answered_505_where_the_via_is_ours() -> None:
     table.handle_message(data, TO_ALICE, 0.0)
     assert summary(table.take_outputs()) == ["505"]
     assert table.counts["not SIP/2.0"] == 1
+
+
+def test_a_broken_ack_is_answered_with_nothing() -> None:
+    assert refuse(request_text("ACK", extra="Max-Forwards: x\r\n"), "broken", "t", TO_ALICE) is None
+    assert (
+        refuse(request_text("BYE", extra="Max-Forwards: x\r\n"), "broken", "t", TO_ALICE)
+        is not None
+    )
+
+
+def test_a_refusal_has_one_tag_and_tells_the_source() -> None:
+    for tag, expected in (("", "t1"), ("theirs", "theirs")):
+        data = request_text("INFO", to_tag=tag, extra="Max-Forwards: x\r\n")
+        refusal = refuse(data, "broken", "t1", Peer(ALICE, 40000))
+        assert refusal is not None
+        assert refusal[0] == Peer(ALICE, 40000)
+        message = decode(refusal[1])
+        assert message.to.params == (("tag", expected),)
+        assert dict(message.via.params)["rport"] == "40000"
 
 
 def test_an_answer_for_another_is_dropped() -> None:

@@ -75,8 +75,9 @@ def test_what_is_no_sip_uri_is_refused(text: str) -> None:
     assert sip_uri_or_none(text) is None
 
 
-def test_a_password_is_no_part_of_the_user() -> None:
+def test_a_user_is_unescaped_and_has_no_password() -> None:
     uri = parse_uri("SIPS:bob:secret@host;a=1;B?subject=x")
+    assert parse_uri("sip:%ff%C3%BC@h").user == "\ufffdü"
     assert (uri.user, uri.params, uri.headers) == ("bob", (("a", "1"), ("b", None)), "subject=x")
 
 
