@@ -89,7 +89,7 @@ class StockPhone(abc.ABC):
         with os.fdopen(ours, "rb") as stdin:
             argv = self.machine.as_person(self._command(), self.user)
             self._program = self.machine.start(argv, log=self.log_name, stdin=stdin)
-        self._wait(self._listens, "the port", START_S)
+        self._wait(lambda: self._has_port() or not self.is_running(), "the port", START_S)
         assert self.is_running(), self.log()
 
     def stop(self) -> None:
@@ -98,6 +98,7 @@ class StockPhone(abc.ABC):
             if self.is_running():
                 os.killpg(self._program.pid, signal.SIGKILL)
             self._program.wait(10)
+            wait_until(lambda: not self._has_port(), 10, f"the end of {self.program}")
         if self._keys is not None:
             self._keys.close()
 
@@ -152,9 +153,10 @@ class StockPhone(abc.ABC):
         assert self._keys is not None, "it was not started"
         self._keys.write(line.encode() + b"\n")
 
-    def _listens(self) -> bool:
-        ports = self.machine.run(["ss", "-Hltn", "sport = :5060"]).stdout
-        return "5060" in ports or not self.is_running()
+    def _has_port(self) -> bool:
+        """Whether it listens, over TCP as well: that comes last."""
+        listening = self.machine.run(["ss", "-Hltnp", "sport = :5060"]).stdout
+        return f'"{self.program}"' in listening
 
     def _tone(self, hz: float, rate: int, channels: int = 1) -> Path:
         path = self.machine.folder / f"tone-{hz:g}-{rate}-{channels}.wav"
@@ -359,11 +361,12 @@ class Baresip(StockPhone):
     ) -> None:
         super().__init__(at, user)
         self.codec = codec
+        self._flags = () if files else ("-6",)  # where the device has an IPv4 address, too
         for name, text in (files or baresip_files(at, user, codec, answers, contacts)).items():
-            self.write(f".baresip/{name}", text + (self._for_tests() if name == "config" else ""))
+            self.write(f".baresip/{name}", (self._for_tests() if name == "config" else "") + text)
 
     def _for_tests(self) -> str:
-        """What a machine without sound and a test without hands need beside the configuration."""
+        """What a machine without sound and a test without hands need: of two lines the first counts."""
         return (
             "module_path /usr/lib/baresip/modules\n"
             "module stdio.so\nmodule aubridge.so\nmodule aufile.so\nmodule sndfile.so\n"
@@ -376,7 +379,7 @@ class Baresip(StockPhone):
         return self._tone(hz, *_CODECS[self.codec][1:])
 
     def _command(self) -> list[str]:
-        return ["baresip", "-6", "-v"]
+        return ["baresip", *self._flags, "-v"]
 
     def command(self, name: str, parameters: str = "") -> str:
         """A command over the control port; returns what it answers."""

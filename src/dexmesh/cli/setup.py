@@ -1,23 +1,33 @@
-"""`dexmesh setup`: the working configuration of a stock mail program, for this very node.
+"""`dexmesh setup`: the working configuration of a stock program, for this very node; here those of mail.
 
 Place     cli/main.py -> here -> cli/setup_facts.py (what is installed) -> apps/mail/programs (the text)
-          -> cli/setup_checks.py (the program's own checker) -> standard output or a file
+          -> cli/setup_checks.py (the program's own checker) -> cli/setup_finish.py
 Spec      docs/apps/mail.md §3
 Keeps     standard output holds the configuration and nothing else; no file is replaced unasked, and
           what was replaced is kept beside it
+Not here  phones (cli/setup_phones.py)
 """
 
 from __future__ import annotations
 
 import enum
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from dexmesh.cli.output import Exit, example, note, print_json, reports_errors
+from dexmesh.cli import setup_phones
+from dexmesh.cli.output import example, reports_errors
 from dexmesh.cli.places import ConfigOption, JsonOption
+from dexmesh.cli.setup_finish import finish
+from dexmesh.cli.setup_options import (
+    HomeOption,
+    KeyOption,
+    NameOption,
+    UserOption,
+    WriteOption,
+    YesOption,
+)
 
 if TYPE_CHECKING:
     from dexmesh.apps.base.programs import Configuration
@@ -26,8 +36,19 @@ if TYPE_CHECKING:
 
 app = typer.Typer(
     no_args_is_help=True,
-    help="Print the configuration of a mail program for this node.",
+    help="Print the configuration of a mail program or a phone for this node.",
     epilog=example("dexmesh setup opensmtpd --write /etc/smtpd.conf"),
+)
+
+
+app.command("linphone", epilog=example("dexmesh setup linphone --write ~/.linphonerc"))(
+    setup_phones.linphone
+)
+app.command("baresip", epilog=example("dexmesh setup baresip --write ~/.baresip"))(
+    setup_phones.baresip
+)
+app.command("phone-firewall", epilog=example("dexmesh setup phone-firewall | sudo nft -f -"))(
+    setup_phones.phone_firewall
 )
 
 
@@ -39,10 +60,6 @@ class Against(enum.StrEnum):
     NODE = "node"
 
 
-UserOption = Annotated[
-    str | None, typer.Option("--user", "-u", help="The local user (default: who you are).")
-]
-NameOption = Annotated[str | None, typer.Option("--name", help="The name that others shall see.")]
 ForOption = Annotated[
     Against,
     typer.Option(
@@ -50,19 +67,6 @@ ForOption = Annotated[
         help="The server: stock OpenSMTPD, or the mail node of dexmesh (auto: whether that is on).",
     ),
 ]
-KeyOption = Annotated[
-    str | None, typer.Option("--key", help="The public key, if the configuration is not readable.")
-]
-HomeOption = Annotated[
-    Path | None,
-    typer.Option(
-        "--home", readable=False, help="The folder of the apps (default: $DEXMESH_HOME, …)."
-    ),
-]
-WriteOption = Annotated[
-    Path | None, typer.Option("--write", "-w", metavar="FILE", help="Write it into a file.")
-]
-YesOption = Annotated[bool, typer.Option("--yes", help="Replace the file without asking.")]
 
 
 @app.command(epilog=example("dexmesh setup opensmtpd --write /etc/smtpd.conf"))
@@ -203,45 +207,9 @@ def _finish(
     as_json: bool,
 ) -> None:
     """Say what the checker said, print or write the text, and what its owner must know."""
-    from dexmesh.cli.setup_files import put
-
-    written = backup = None
-    if write is not None and check.is_ok is not False:
-        written, backup = put(made.text, write, situation.person.user, is_sure)
-    if as_json:
-        print_json(_described(situation, made, check, written, backup))
-    else:
-        _tell(made, check, written, backup)
-    if check.is_ok is False:
-        raise SystemExit(int(Exit.FAILED))
-
-
-def _tell(made: Configuration, check: Check, written: Path | None, backup: Path | None) -> None:
-    if written is None:
-        sys.stdout.write(made.text)
-    else:
-        note(f"written: {written}" + (f" (what was there: {backup})" if backup else ""))
-    note(f"checked: {check}")
-    for text in made.notes:
-        note(f"- {text}")
-
-
-def _described(
-    situation: Situation,
-    made: Configuration,
-    check: Check,
-    written: Path | None,
-    backup: Path | None,
-) -> dict[str, object]:
-    return {
-        "program": made.program,
+    facts = {
         "for": Against.STOCK if situation.ours is None else Against.NODE,
-        "path": made.path,
-        "text": made.text,
         "address": situation.address,
         "key_address": situation.key_address,
-        "notes": list(made.notes),
-        "check": {"by": check.by, "is_ok": check.is_ok, "said": check.said},
-        "written": None if written is None else str(written),
-        "backup": None if backup is None else str(backup),
     }
+    finish(made, check, write, situation.person.user, is_sure, as_json, facts)

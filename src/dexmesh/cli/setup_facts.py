@@ -27,8 +27,8 @@ from dexmesh.apps.mail.programs.mutt import Mutt
 from dexmesh.apps.mail.programs.opensmtpd import KnownName, OpenSmtpd
 from dexmesh.apps.mail.programs.values import OurNode, Situation
 from dexmesh.cli.identity import parse_key
-from dexmesh.cli.service_node import find_node
 from dexmesh.cli.output import fail, misused, note
+from dexmesh.cli.service_node import find_node
 from dexmesh.cli.setup_checks import LIMIT_S, find_program
 from dexmesh.errors import AppError, PermissionNeededError
 from dexmesh.wire.keys import PublicKey
@@ -60,14 +60,14 @@ def find_situation(
 ) -> Situation:
     """Whose node this is, who writes, and what the programs talk to."""
     place = find_home(home)
-    settings = _settings(place)
-    me = Me.of(parse_key(key) if key else _own_key(config, settings))
+    settings = read_settings(place)
+    me = Me.of(find_key(config, key, settings))
     person = find_person(user, name)
     mail = _mail_node(place, settings, against)
     return Situation(me, person, None if mail is None else _our_node(place, mail, person.user))
 
 
-def _settings(home: Home) -> AppSettings | None:
+def read_settings(home: Home) -> AppSettings | None:
     """What apps.toml says; None where there is none that we may read."""
     if not home.settings_file.exists():
         return None
@@ -77,8 +77,10 @@ def _settings(home: Home) -> AppSettings | None:
         return None
 
 
-def _own_key(config: Path | None, settings: AppSettings | None) -> PublicKey:
-    """The key in the configuration, that of the node that answers here, or the one the apps know."""
+def find_key(config: Path | None, given: str | None, settings: AppSettings | None) -> PublicKey:
+    """The key given, that in the configuration, of the node that answers, or the one the apps know."""
+    if given:
+        return parse_key(given)
     key = find_node(config).key or (settings.key if settings else None)
     if key is not None:
         return key
@@ -164,7 +166,7 @@ def known_names(home: Path | None) -> tuple[KnownName, ...]:
 
 def find_opensmtpd() -> OpenSmtpd:
     """OpenSMTPD, or the end with a hint."""
-    said = _said_by("smtpd", "-h")
+    said = said_by("smtpd", "-h")
     found = re.search(r"OpenSMTPD (\S+)", said)
     if found is None:
         fail("OpenSMTPD is not installed", "apt-get install opensmtpd")
@@ -184,10 +186,10 @@ def find_mailx(user: str, wanted: str | None) -> Mailx:
     mailx = find_program("mailx")
     default = Path(mailx).resolve().name if mailx else ""
     if wanted in (None, "s-nail"):
-        said = _said_by("s-nail", "-V") or _said_by("mailx", "-V")
+        said = said_by("s-nail", "-V") or said_by("mailx", "-V")
         found = re.search(r"s-nail v?([\w.]+)", said)
         if found or wanted:
-            is_mailx = "s-nail" in _said_by("mailx", "-V")
+            is_mailx = "s-nail" in said_by("mailx", "-V")
             return Mailx(Flavour.S_NAIL, found.group(1) if found else "", path, is_mailx)
     if wanted in (None, "bsd-mailx") and (default == "bsd-mailx" or wanted):
         return Mailx(Flavour.BSD_MAILX, "", path)
@@ -201,7 +203,7 @@ def find_mutt(user: str, wanted: str | None) -> Mutt:
     if wanted not in (None, "mutt", "neomutt"):
         misused(f"{wanted!r} is neither mutt nor neomutt")
     for name in (wanted,) if wanted else ("mutt", "neomutt"):
-        found = re.match(r"(Neo)?Mutt (\S+)", _said_by(name, "-v"), re.IGNORECASE)
+        found = re.match(r"(Neo)?Mutt (\S+)", said_by(name, "-v"), re.IGNORECASE)
         if found:
             is_neomutt = found.group(1) is not None
             file = ".neomuttrc" if is_neomutt else ".muttrc"
@@ -213,17 +215,17 @@ def find_mutt(user: str, wanted: str | None) -> Mutt:
 
 def find_alpine(user: str) -> Alpine:
     """alpine; its lines can be written before it is installed."""
-    found = re.search(r"Alpine (\S+)", _said_by("alpine", "-v"))
+    found = re.search(r"Alpine (\S+)", said_by("alpine", "-v"))
     return Alpine(found.group(1) if found else "", f"{home_of(user)}/.pinerc")
 
 
 def find_thunderbird() -> str:
     """The version of Thunderbird, empty where it is not installed."""
-    found = re.search(r"Thunderbird (\S+)", _said_by("thunderbird", "--version"))
+    found = re.search(r"Thunderbird (\S+)", said_by("thunderbird", "--version"))
     return found.group(1) if found else ""
 
 
-def _said_by(name: str, option: str) -> str:
+def said_by(name: str, option: str) -> str:
     """What a program says about itself; nothing where it is not there."""
     program = find_program(name)
     if program is None:

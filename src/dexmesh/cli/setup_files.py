@@ -40,6 +40,18 @@ def put(text: str, path: Path, user: str, is_sure: bool) -> tuple[Path, Path | N
     return path, backup
 
 
+def make_folder(path: Path, user: str) -> None:
+    """Make a folder and those above it where there are none; in the home of `user` they are theirs."""
+    missing = [one for one in (path, *path.parents) if not one.is_dir()]
+    try:
+        for one in reversed(missing):
+            one.mkdir()
+            _hand_over(one, user)
+    except OSError as error:
+        hint = "name a folder that is there, or may be made by you"
+        raise HostError(f"{error.filename} cannot be made: {error.strerror}", hint) from None
+
+
 def _ask(path: Path, is_sure: bool) -> None:
     if is_sure:
         return

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from dexmesh.cli import places
+from dexmesh.cli import places, setup_checks
 from dexmesh.cli.main import app
 from tests.unit.admin.fake import FakeNode
 from tests.unit.admin.running import PASSWORD, running
@@ -75,3 +75,24 @@ def served(tmp_path: Path) -> Iterator[Served]:
         interfaces = {"UDPInterface": [{"bind": "0.0.0.0:5000"}]}
         value = config(interfaces=interfaces, admin={"bind": bind, "password": PASSWORD.decode()})
         yield Served(node, write(tmp_path / "running.conf", value))
+
+
+@pytest.fixture
+def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder that holds all the programs there are."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    for name in ("sh", "cat", "grep"):
+        (folder / name).symlink_to(f"/bin/{name}")
+    monkeypatch.setenv("PATH", str(folder))
+    monkeypatch.setattr(setup_checks, "SYSTEM_PATHS", str(folder))
+    monkeypatch.setenv("DEXMESH_HOME", str(tmp_path / "apps"))
+    monkeypatch.delenv("SUDO_USER", raising=False)
+    return folder
+
+
+def install(folder: Path, name: str, script: str) -> None:
+    """A program that is this shell script."""
+    path = folder / name
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(0o755)

@@ -13,34 +13,13 @@ from dexmesh.apps.base.settings import AppSettings, MailSettings, save_settings
 from dexmesh.cli import setup_checks, setup_facts
 from dexmesh.cli.config import load_file
 from dexmesh.wire.keys import encode_key
-from tests.unit.cli.conftest import Run
+from tests.unit.cli.conftest import Run, install
 
 SMTPD = (
     'case $1 in -h) echo "version: OpenSMTPD 7.5.0p0" >&2;; -n) echo "configuration OK" >&2;; esac'
 )
 S_NAIL = 'case $1 in -V) echo "s-nail v14.9.24, 2022-03-26";; esac'
 MUTT = 'case $1 in -v) echo "Mutt 2.2.12 (2023-09-09)";; esac'
-
-
-@pytest.fixture
-def programs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder that holds all the programs there are."""
-    folder = tmp_path / "bin"
-    folder.mkdir()
-    for name in ("sh", "cat", "grep"):
-        (folder / name).symlink_to(f"/bin/{name}")
-    monkeypatch.setenv("PATH", str(folder))
-    monkeypatch.setattr(setup_checks, "SYSTEM_PATHS", str(folder))
-    monkeypatch.setenv("DEXMESH_HOME", str(tmp_path / "apps"))
-    monkeypatch.delenv("SUDO_USER", raising=False)
-    return folder
-
-
-def install(folder: Path, name: str, script: str) -> None:
-    """A program that is this shell script."""
-    path = folder / name
-    path.write_text(f"#!/bin/sh\n{script}\n")
-    path.chmod(0o755)
 
 
 def key_of(config_file: Path) -> str:
