@@ -47,7 +47,8 @@ _STOP_S: Final = 5.0
 class SeatEvents:
     """What a seat tells, from its own thread: do not wait in there.
 
-    `dead`: nothing was heard for so many seconds; `back`: but now; `digit`: the other side pressed a key.
+    `dead`: nothing was heard for so many seconds, or the seat itself failed; `back`: but now;
+    `digit`: the other side pressed a key.
     """
 
     dead: Callable[[float], None] = lambda silent_s: None
@@ -234,6 +235,9 @@ class Seat:
                 time.sleep(max(0.0, beat.due_at - self._clock()))  # cheaper than an Event
         finally:
             self._finish()
+            if not self._is_over:  # a fault of ours: the call shall end, not stay silent
+                self._is_over = True
+                self._events.dead(0.0)
 
     def tick(self, now: float) -> None:
         """20 ms. The thread of the seat calls this, and nobody else where there is one."""

@@ -296,6 +296,23 @@ def test_without_ports_there_is_no_seat() -> None:
         Seat("::1", Silence(), Discard(), ports=())
 
 
+class Broken(Discard):
+    """A sink with a bug."""
+
+    def write(self, pcm: bytes) -> None:
+        raise ZeroDivisionError
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+def test_a_seat_that_fails_says_so_and_gives_its_ports_back() -> None:
+    told = Event()
+    seat = Seat("::1", Silence(), Broken(), SeatEvents(dead=lambda _: told.set()), ports=PORTS)
+    seat.start(plan(PCMU, seat.port))
+    assert told.wait(20)
+    assert seat.stop().media is not None
+    Seat("::1", Silence(), Discard(), ports=range(seat.port, seat.port + 2)).stop()
+
+
 def test_with_their_own_threads_they_keep_time_and_may_be_stopped_by_what_they_tell() -> None:
     """A caller presses a key, and the other side hangs up at once, from the thread that told it."""
     over, heard = Event(), Recorder()
