@@ -80,10 +80,10 @@ BOB = decode_key(PROBE_NAME)
 
 
 def program(name: str) -> str:
-    """The path of a program; without it the test is skipped."""
+    """The path of a program, which `tools/setup` has installed or unpacked."""
     found = shutil.which(name, path=PATHS)
     if found is None:
-        pytest.skip(f"{name} is not installed")
+        pytest.fail(f"{name} is not installed: run `make setup`")
     return found
 
 
