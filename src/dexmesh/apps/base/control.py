@@ -86,7 +86,7 @@ class Users:
 
 
 class _ClientLeftError(ConnectionResetError):
-    """Nobody listens to the items of a stream any more."""
+    """Nobody listens any more."""
 
 
 class ControlServer:
@@ -290,9 +290,15 @@ def _error(error: DexmeshError) -> Reply:
 
 
 async def _send(writer: asyncio.StreamWriter, reply: Reply) -> None:
+    """Raises _ClientLeftError, TimeoutError for a client that does not read."""
     writer.write(json.dumps(reply, ensure_ascii=True).encode() + b"\n")
-    async with asyncio.timeout(IDLE_S):  # a client that does not read
-        await writer.drain()
+    try:
+        async with asyncio.timeout(IDLE_S):
+            await writer.drain()
+    except TimeoutError:
+        raise
+    except OSError:
+        raise _ClientLeftError from None
 
 
 # --- The other end ------------------------------------------------------------------------------------

@@ -135,6 +135,30 @@ def test_a_stream_comes_piece_by_piece_and_may_end_with_an_error(tmp_path: Path)
     assert _asked(tmp_path / "s", ask) == [0, 1, 2]
 
 
+def test_a_client_that_leaves_while_it_is_told_something_is_no_failure(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def flood(_caller: Caller, _arguments: Reply) -> AsyncIterator[Reply]:
+        return _flood()
+
+    async def _flood() -> AsyncIterator[Reply]:
+        for _ in range(1000):
+            yield {"text": "x" * 10_000}
+
+    async def both() -> None:
+        server = await _serving(tmp_path / "s")
+        server.register("flood", flood)
+        client = ControlClient(tmp_path / "s", patience_s=5)
+        await asyncio.to_thread(next, client.stream("flood"))
+        client.close()
+        while server._clients:  # noqa: ASYNC110 a test waits
+            await asyncio.sleep(0.01)
+        await server.close()
+
+    asyncio.run(both())
+    assert caplog.records == []
+
+
 def test_an_unknown_call_is_refused(tmp_path: Path) -> None:
     with pytest.raises(AppError, match="no call 'nonsense'"):
         _asked(tmp_path / "s", lambda client: client.call("nonsense"))
