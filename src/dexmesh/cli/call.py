@@ -44,15 +44,9 @@ SecondsOption = Annotated[
 EventsOption = Annotated[
     bool, typer.Option("--json", help="One JSON object a line: every event, figures, the end.")
 ]
-CALL_EXITS = (
-    "Exit code 0: somebody talked. 1: nobody answered, busy, declined; the last line says which."
-)
-"""In the help of both commands."""
 
 
-@commands.command(
-    epilog=example(f"dexmesh call stuart --play hello.wav --seconds 20\n\n{CALL_EXITS}")
-)
+@commands.command(epilog=example("dexmesh call stuart --play hello.wav --seconds 20"))
 @reports_errors
 def call(
     name: Annotated[
@@ -68,12 +62,15 @@ def call(
     home: HomeOption = None,
     as_json: EventsOption = False,
 ) -> None:
-    """Call somebody and talk. Keys: q or Ctrl-C hangs up, h holds, m mutes, 0-9 * # are sent."""
+    """Call somebody and talk. Keys: q or Ctrl-C hangs up, h holds, m mutes, 0-9 * # are sent.
+
+    Exit code 0: somebody talked. 1: nobody answered, busy, declined; the last line says which.
+    """
     wishes = Wishes(play, record, device, no_sound)
     _talk("call.dial", {"to": name}, name, wishes, codec, seconds, user, home, as_json)
 
 
-@commands.command(epilog=example(f"dexmesh answer --record talk.wav\n\n{CALL_EXITS}"))
+@commands.command(epilog=example("dexmesh answer --record talk.wav"))
 @reports_errors
 def answer(
     number: Annotated[
@@ -90,7 +87,10 @@ def answer(
     home: HomeOption = None,
     as_json: EventsOption = False,
 ) -> None:
-    """Take the call that rings. Keys: q or Ctrl-C hangs up, h holds, m mutes, 0-9 * # are sent."""
+    """Take the call that rings. Keys: q or Ctrl-C hangs up, h holds, m mutes, 0-9 * # are sent.
+
+    Exit code 0: somebody talked. 1: nobody did, or nobody calls.
+    """
     with phone_of(home, user) as service:
         ringing = _ringing(service.call("call.list")["calls"], number)
     wishes, name = Wishes(play, record, device, no_sound), who(ringing["peer"])
