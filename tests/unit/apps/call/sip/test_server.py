@@ -316,13 +316,19 @@ def test_one_address_fills_only_its_share_and_gets_503() -> None:
     only(Incoming, table.take_outputs())
 
 
-def test_all_addresses_together_fill_only_the_table() -> None:
+@pytest.mark.parametrize("status", [180, 200])
+def test_calls_that_ring_or_were_accepted_fill_the_table_and_stay(status: int) -> None:
     table = new_table(BOB)
-    for number in range(MAX_SERVER + 50):
+    statuses = []
+    for number in range(MAX_SERVER + 5):
         address = Address(bytes([0xFC]) + number.to_bytes(15, "big"))
-        table.handle_message(request_text("OPTIONS"), Peer(address, 5060), 0.0)
+        table.handle_message(request_text("INVITE"), Peer(address, 5060), 0.0)
+        outputs = table.take_outputs()
+        statuses += summary(outputs)
+        if number < MAX_SERVER:
+            respond(table, only(Incoming, outputs), status, 0.0)
     assert len(table) == MAX_SERVER
-    assert summary(table.take_outputs()).count("503") == 50
+    assert statuses == ["503"] * 5
 
 
 @pytest.mark.parametrize("method", ["OPTIONS", "INVITE"])
