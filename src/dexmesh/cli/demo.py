@@ -1,9 +1,10 @@
-"""Show the mesh at work with real programs: three machines, no other network, one mail.
+"""Show the mesh at work with real programs: three machines, no other network, a mail and a call.
 
 Place     `dexmesh demo`, `make demo`; tests/netns/test_demo.py runs it too
 Spec      shared mail notes §3 (OpenSMTPD configuration); README "The demo"
 Keeps     every step either works and says so, or ends the demo with a non-zero exit; nothing is left behind
-Not here  the machines (lab.py), the nodes in them (demo_node.py), steps 6 and 7 (demo_file.py, demo_mail.py)
+Not here  the machines (lab.py), the nodes in them (demo_node.py), steps 6 to 8 (demo_file.py, demo_mail.py,
+          demo_call.py)
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import json
 import re
 
-from dexmesh.cli import demo_mail
+from dexmesh.cli import demo_call, demo_mail
 from dexmesh.cli.demo_file import FILE_BYTES, fetch_file
 from dexmesh.cli.demo_node import Node, Say, dexmesh, escaped, read_node, timed
 from dexmesh.cli.lab import Lab, wait_until
@@ -40,6 +41,7 @@ class Demo:
             self._ping,
             self._fetch_file,
             self._send_mail,
+            self._call,
         ):
             step()
 
@@ -72,6 +74,9 @@ class Demo:
         self.say(f"   `dexmesh mail on` on {' and '.join(names)}: a mail node comes with the node")
         for name in names:
             demo_mail.switch_on(self.nodes[name])
+        self.say("   `dexmesh phone on` on a and b")
+        for name in "ab":
+            demo_call.switch_on(self.nodes[name])
 
     def _introduce(self, caller: str, underlay: str, called: str) -> None:
         node, other = self.nodes[caller], self.nodes[called]
@@ -134,3 +139,7 @@ class Demo:
         other = "stock OpenSMTPD" if demo_mail.has_stock_server() else "our mail node"
         self.say(f"\n[b]7. A mail and its answer[/b]: our mail node on a, {other} on b")
         self.facts |= demo_mail.send_and_answer(self.nodes["a"], self.nodes["b"], self.say)
+
+    def _call(self) -> None:
+        self.say("\n[b]8. A text, a call, a voicemail[/b]: `dexmesh text`, `call` and `phone`")
+        self.facts |= demo_call.text_and_call(self.nodes["a"], self.nodes["b"], self.say)

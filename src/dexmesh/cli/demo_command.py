@@ -28,7 +28,7 @@ def demo(
     ] = False,
     as_json: JsonOption = False,
 ) -> None:
-    """Three machines in one: pings, a 200 MB file, a mail and its answer through a relay."""
+    """Three machines in one: pings, a 200 MB file, a mail and its answer, a call through a relay."""
     from dexmesh.cli.demo import Demo
     from dexmesh.cli.lab import Lab
 

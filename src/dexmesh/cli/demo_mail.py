@@ -44,8 +44,8 @@ def send_and_answer(a: Node, b: Node, say: Say) -> dict[str, object]:
         a.serve_mail()
         b.serve_mail()
         _wait(lambda: _serves(a) and _serves(b), "the mail services", a, b)
-        _introduce(b, "alice", a)
-    _introduce(a, "bob", b)
+        introduce(b, "alice", a)
+    introduce(a, "bob", b)
     b.stop()
     say(
         "   b is switched off. On a: `dexmesh mail send bob`; then `dexmesh mail queue` shows it waiting:"
@@ -63,7 +63,7 @@ def send_and_answer(a: Node, b: Node, say: Say) -> dict[str, object]:
     return {"mail_after_return_s": round(returned, 2), "mail_answer_s": round(answered, 2)}
 
 
-def _introduce(node: Node, petname: str, other: Node) -> None:
+def introduce(node: Node, petname: str, other: Node) -> None:
     """Take the person on the other machine into the address book."""
     options = ["--key", other.key, "--no-check", "--no-request"]
     node.apps("contact", "add", petname, other.mailbox, *options)

@@ -48,6 +48,11 @@ class Node:
         argv = [*as_mail_user(), sys.executable, "-m", "dexmesh", *arguments]
         return self.machine.run(argv, stdin=stdin, env=_environment(self.machine)).stdout
 
+    @property
+    def environment(self) -> dict[str, str]:
+        """What programs of ours are told there: the home of the apps of this machine."""
+        return _environment(self.machine)
+
     def serve_mail(self) -> None:
         """Run the mail service by itself: in a user namespace the node cannot start it."""
         self.machine.run(["sysctl", "-q", "-w", "net.ipv4.ip_unprivileged_port_start=0"])
