@@ -190,10 +190,12 @@ def test_an_accepted_invite_is_acknowledged_by_the_phone_and_again_from_the_tabl
 
 def test_every_fork_is_told_up_to_a_bound() -> None:
     table = new_table()
-    table.request(request_of("INVITE"), TO_BOB, 0.0)
+    id_ = table.request(request_of("INVITE"), TO_BOB, 0.0)
     invite = sent_request(table.take_outputs())
     for number in range(MAX_FORKS + 3):
         table.handle_message(answer(invite, 200, f"fork{number}"), TO_BOB, 0.1)
+        table.acknowledge(id_, request_of("ACK", to=f"<sip:bob@x>;tag=fork{number}"), TO_BOB, 0.1)
+    assert len(table._client.records[id_].acks) == MAX_FORKS
     tags = [one.response.to.tag for one in table.take_outputs() if isinstance(one, Answered)]
     assert tags == [f"fork{number}" for number in range(MAX_FORKS)]
 

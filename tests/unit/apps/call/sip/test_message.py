@@ -237,4 +237,4 @@ def test_an_answer_copies_what_names_the_request_and_adds_one_tag() -> None:
     assert make_response(invite, 486, to_tag="bob").routes == ()
     assert make_response(invite, 299).reason == "Unknown"
     within = decode_request(request_text("BYE", to_tag="mine"))
-    assert make_response(within, 200, to_tag="other").to.tag == "mine"
+    assert make_response(within, 200, to_tag="other").to.params == (("tag", "mine"),)
