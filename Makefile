@@ -6,6 +6,8 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CARGO := tools/cargo
 PYTEST_ARGS ?=
+# Two streams: tests with machines (tests/conftest.py), which wait more than they work, and the others.
+PYTEST_STREAMS ?= 2
 BENCH_ARGS ?=
 
 .PHONY: help setup venv native packages demo test test-python test-rust ci format lint types layers rust bench bench-mail soak fuzz wheel clean
@@ -35,7 +37,7 @@ test: ## Every test: Rust, Python, simulation, real TUN and namespaces
 
 test-python:
 	@echo "== Python tests: units, vectors, properties, mirror, simulation, namespaces, foreign programs"
-	@tools/as-root $(PY) -m pytest $(PYTEST_ARGS)
+	@tools/as-root $(PY) -m pytest --numprocesses $(PYTEST_STREAMS) --dist loadgroup $(PYTEST_ARGS)
 
 test-rust:
 	@echo "== Rust tests: engine, switch, CryptoAuth vectors, offloads"
