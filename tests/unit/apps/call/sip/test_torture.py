@@ -179,3 +179,26 @@ def test_an_answer_for_another_is_dropped() -> None:
     table.handle_message(VALID["3.3.10 bcast"], TO_ALICE, 0.0)
     assert table.take_outputs() == []
     assert table.counts["answer to nothing"] == 1
+
+
+@pytest.mark.parametrize("received", ["fc1d:f9a1::c214", "[fc1d:f9a1::c214]"])
+def test_received_is_taken_with_and_without_brackets(received: str) -> None:
+    """RFC 5118 §4.5."""
+    data = request_text("OPTIONS").replace(b";rport", f";received={received};rport=9".encode())
+    assert dict(decode(data).via.params)["received"] == received
+
+
+@pytest.mark.parametrize(
+    ("find", "put"),
+    [
+        (b"sip:bob@[fc22:33::b0b] ", b"sip:bob@fc22:33::b0b "),  # RFC 5118 §4.2
+        (b"sip:bob@[fc22:33::b0b] ", b"sip:fc22:33::b0b "),
+        (b" [fc1d:f9a1::c214]:5060;", b" fc1d:f9a1::c214;"),
+        (b"To: <sip:bob@[fc22:33::b0b]>", b"To: sip:bob@fc22:33::b0b"),
+    ],
+)
+def test_an_address_without_brackets_is_refused(find: bytes, put: bytes) -> None:
+    data = request_text("OPTIONS")
+    assert find in data
+    with pytest.raises(DecodeError):
+        decode(data.replace(find, put))
