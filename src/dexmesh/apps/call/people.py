@@ -11,7 +11,8 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 
-from dexmesh.apps.base.domains import parse_domain
+from dexmesh.apps.base.domains import literal, parse_domain
+from dexmesh.apps.base.mailbox import Mailbox
 from dexmesh.apps.base.me import Me
 from dexmesh.apps.base.settings import MailSettings
 from dexmesh.apps.call.phone.core import uri_at
@@ -52,7 +53,9 @@ def find_target(book: AddressBook, text: str) -> Target:
     address = parse_domain(found.domain, book.address_of)
     if address is None:
         raise AppError(f"{text[:80]} is no node of the mesh", "calls and texts stay on the mesh")
-    return Target(address, uri_at(address, found.local), _name(book, address) or str(found))
+    return Target(
+        address, uri_at(address, found.local), _person(book, address, found.local) or str(found)
+    )
 
 
 def _by_contact(contact: Contact) -> Target | None:
@@ -72,7 +75,16 @@ def _by_uri(book: AddressBook, text: str) -> Target:
     address = sip_address(text.partition(";")[0])
     if address is None:
         raise AppError(f"{text[:80]!r} is no SIP address of the mesh", "write sip:bob@[fc00::1]")
-    return Target(address, _uri(text), _name(book, address) or text)
+    uri = _uri(text)
+    return Target(address, uri, _person(book, address, uri.user) or text)
+
+
+def _person(book: AddressBook, address: Address, user: str) -> str:
+    """What this user of that node is called here; others may live there, too."""
+    if not user:
+        return _name(book, address)
+    contact = book.by_mailbox(Mailbox(user, literal(address)))
+    return contact.petname if contact is not None else ""
 
 
 def _uri(text: str) -> SipUri:

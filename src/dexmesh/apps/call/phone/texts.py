@@ -213,7 +213,8 @@ class Texts:
             state = TextState.DELIVERED
         else:
             state = TextState.UNDELIVERED if status in MAY_WAIT else TextState.REFUSED
-        self._finish(id_, state, status, response.reason, retry_after(response))
+        reason = _ANSWERS.get(status, response.reason)
+        self._finish(id_, state, status, reason, retry_after(response))
 
     def handle_failed(self, id_: TransactionId, why: Why, now: float) -> None:
         """Nobody answered."""
@@ -259,6 +260,15 @@ def _id_of(request: Request) -> str:
     return hashlib.sha256(whole.encode()).hexdigest()[:32]
 
 
+_ANSWERS: Final = {
+    403: "not allowed there",
+    404: "nobody of that name lives there",
+    413: "too long for the program there",
+    415: "the program there takes no such text",
+    480: "not available",
+    501: "the program there takes no texts",
+    503: "too much to do there",
+}
 _REASONS: Final = {
     Why.TIMEOUT: "no answer",
     Why.TRANSPORT: "not reachable",
