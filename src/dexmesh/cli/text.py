@@ -196,7 +196,7 @@ def _waiting_row(one: dict[str, Any]) -> list[str]:
     following = ago(one["next_unix"])
     return [
         one["id"],
-        one.get("petname") or one["uri"].removeprefix("sip:"),
+        one["petname"] or one["uri"].removeprefix("sip:"),
         ago(one["since_unix"]),
         str(one["tries"]),
         one["reason"] or "not tried yet",
@@ -208,7 +208,7 @@ def _waiting_row(one: dict[str, Any]) -> list[str]:
 def _offer_mail(waiting: list[dict[str, Any]]) -> None:
     for one in waiting:
         if one["is_offered_as_mail"]:
-            name = one.get("petname") or one["uri"]
+            name = one["petname"] or one["uri"]
             note(
                 f"{one['id']} has waited for {name} since {ago(one['since_unix'])}; "
                 f"`dexmesh texts --as-mail {one['id']}` sends it as a mail"

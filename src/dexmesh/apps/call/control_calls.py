@@ -34,7 +34,7 @@ from dexmesh.apps.call.store.tables import Kind, Question
 from dexmesh.apps.call.texting import MAX_TEXT_BYTES, Texting
 from dexmesh.apps.contacts.book import AddressBook
 from dexmesh.errors import AppError
-from dexmesh.wire.address import format_address
+from dexmesh.wire.address import format_address, parse_address
 
 MAX_ENTRIES = 1000  # ours: shown at once
 MAX_STATISTICS = 64  # ours: fields a seat may tell
@@ -320,7 +320,13 @@ class _Texts:
 
     async def waiting(self, caller: Caller, _arguments: Arguments) -> dict[str, Any]:
         """The texts that are not delivered yet, and why."""
-        return {"waiting": await self._texting.waiting(require_user(caller))}
+        rows = await self._texting.waiting(require_user(caller))
+        petname_of = self._book.petname_of
+        return {
+            "waiting": [
+                {**one, "petname": petname_of(parse_address(one["to"])) or ""} for one in rows
+            ]
+        }
 
     async def retry(self, caller: Caller, arguments: Arguments) -> dict[str, Any]:
         """Try a text, or all, now."""
