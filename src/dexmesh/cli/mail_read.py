@@ -94,10 +94,6 @@ def _say_rest(told: dict[str, Any], unread: bool) -> None:
         count = told["requests"]
         mails = "1 mail of a stranger waits" if count == 1 else f"{count} mails of strangers wait"
         note(f"{mails}: `dexmesh mail requests`")
-    if told["mbox"]:
-        note(
-            f"new mail goes to {told['mbox']}: your mail program reads it there (`mutt -f`, `s-nail -f`)"
-        )
 
 
 @app.command(epilog=example(f"dexmesh mail read latest\n\n{NUMBERS}"))

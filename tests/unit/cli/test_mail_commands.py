@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import mailbox
 import os
 import threading
 import time
@@ -221,12 +222,61 @@ def test_raw_gives_the_message_byte_for_byte(world: DeskWorld) -> None:
     assert raw.startswith(b"Return-Path:")
 
 
-def test_the_mbox_of_a_user_is_named(world: DeskWorld) -> None:
+def test_the_inbox_of_a_user_may_be_an_mbox(world: DeskWorld) -> None:
+    file, own = world.home.path / "alice.mbox", ("--user", "alice")
+    assert mail("list", *own).stdout == ""
+    eve(world)
+    for number in range(3):
+        world.receive(b"Subject: mail %d\r\n\r\nFrom me\r\n" % number, user="alice")
+    rows = as_json("list", *own)
+    assert [row["subject"] for row in rows["messages"]] == ["mail 2", "mail 1", "mail 0"]
+    assert (rows["mbox"], rows["unread"]) == (str(file), 3)
+    assert rows["messages"][0]["petname"] == "eve"
+    assert "\nFrom me\n" in mail("read", "2", *own).stdout
+    mail("reply", "3", "-m", "yes", "--wait", "0", *own)
+    mail("delete", "1", *own)
+    there = mailbox.mbox(file)
+    assert [(one["subject"], one.get_flags()) for one in there] == [
+        ("mail 1", "RO"),
+        ("mail 2", "ROA"),
+    ]
+    assert "mail 0" in mail("read", "Trash/1", *own).stdout
+    assert mail("move", "Trash/1", "INBOX", *own).stdout == "it is 4 now\n"
+    assert len(mailbox.mbox(file)) == 3
+    mail("delete", "2", "3", "4", "--for-good", *own)
+    assert file.read_bytes() == b""
+
+
+def test_what_came_before_the_inbox_was_an_mbox_is_still_there(world: DeskWorld) -> None:
+    own = ("--user", "alice")
+    assert "Maildir" not in mail("folders", *own).stdout
     world.receive(user="alice")
-    result = mail("list", "--user", "alice")
-    assert "alice.mbox" in result.stderr
-    world.receive(user="alice", folder=Folder.REQUESTS)
-    assert "hello" in mail("list", "--user", "alice", "-f", "Requests").stdout
+    maildir = world.home.mail_users / "alice" / "Maildir"
+    (maildir / "new" / "1.former").write_bytes(b"Subject: of old\n\nx\n")
+    assert "Maildir\t1\t1" in mail("folders", *own).stdout
+    assert "of old" in mail("list", "-f", "Maildir", *own).stdout
+    mail("move", "Maildir/1", "INBOX", *own)
+    assert [row["subject"] for row in as_json("list", *own)["messages"]] == ["of old", "hello"]
+    assert "Maildir" not in mail("folders", *own).stdout
+    assert "Maildir" not in mail("folders").stdout
+
+
+def test_the_report_that_a_mail_failed_is_found_in_an_mbox(world: DeskWorld) -> None:
+    eve(world)
+
+    def fail() -> None:
+        while not (rows := world.do(world.desk.queue.list())):
+            time.sleep(0.05)
+        with (world.home.path / "alice.mbox").open("a") as file:
+            report = f"Subject: failed\nMessage-ID: <report-{rows[0].id}-1@x>\n\nx\n\n"
+            file.write(f"From MAILER-DAEMON Mon Jan  6 10:00:00 2025\n{report}")
+        world.do(world.desk.queue.cancel(rows[0].id))
+
+    thread = threading.Thread(target=fail)
+    thread.start()
+    arguments = ("send", "eve", "x", "-m", "y", "--wait", "20", "--user", "alice")
+    assert "not delivered to eve" in mail(*arguments, code=Exit.FAILED).stdout
+    thread.join()
 
 
 # Writing

@@ -164,6 +164,7 @@ class Reading:
         added, removed = _letters(arguments, "add"), _letters(arguments, "remove")
         if not await box.run(_mark, box.folder, uid, added, removed):
             raise gone(id_of(name, uid))
+        await box.refresh()
         return {"id": id_of(name, uid)}
 
     async def move(self, caller: Caller, arguments: Arguments) -> dict[str, Any]:
@@ -182,6 +183,7 @@ class Reading:
         box, name, uid = await self.find(caller, arguments)
         if name == TRASH or flag_of(arguments, "for_good"):
             await box.run(box.folder.remove, [uid])
+            await box.refresh()
             return {"id": None, "folder": None}
         target = await open_box(self._desk, require_user(caller), TRASH)
         moved = await box.move([uid], target)
@@ -242,15 +244,16 @@ def gone(message_id: str) -> AppError:
 
 def summary_of(folder: Folder, uid: int, name: str) -> Summary | None:
     """The line of one message; None if it is gone. For a thread."""
-    entry, path = folder.entries.get(uid), folder.file_of(uid)
-    if entry is None or path is None:
-        return None
     try:
-        with path.open("rb") as file:
-            head = file.read(HEAD_BYTES)
+        head = folder.read(uid, HEAD_BYTES)
+    except BlockingIOError:  # an mbox in use: all of it
+        raise
     except OSError:
         return None
-    shown = FileEntry(entry.name, "new" if entry.is_new else "cur", entry.letters, str(path))
+    entry = folder.entries.get(uid)
+    if entry is None or head is None:
+        return None
+    shown = FileEntry(entry.name, "new" if entry.is_new else "cur", entry.letters, "")
     return summarize(shown, name, head, folder.size(uid), entry.unix_time)
 
 

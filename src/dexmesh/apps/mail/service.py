@@ -10,6 +10,7 @@ Not here  binding sockets and restarting (base/); how parts are kept alive (base
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import ssl
@@ -45,7 +46,7 @@ from dexmesh.apps.mail.submission import Submission
 from dexmesh.apps.mail.texting import TextDelivery
 from dexmesh.apps.mail.tls import load_tls
 from dexmesh.apps.names.server import NamesServer
-from dexmesh.errors import HostError, PermissionNeededError
+from dexmesh.errors import DexmeshError, HostError, PermissionNeededError
 from dexmesh.wire.address import Address
 
 THREADS = 4  # ours: they wait for the disk, not for each other
@@ -78,7 +79,8 @@ class MailService:
         self.store = MailStore(home, mail, self._executor)
         self.queue = MailQueue(home, self._executor)
         self.spool = Spool(home.mail / "spool", self._executor)
-        self.boxes = Boxes(home.mail_users, self._executor)
+        mboxes = {user.name: user.mbox for user in mail.users if user.mbox is not None}
+        self.boxes = Boxes(home.mail_users, self._executor, mboxes)
         self.passwords = PasswordBook(home.mail / "passwords")
         self.logins = Logins(self.passwords, lambda name: mail.user(name) is not None)
         self.people = LocalDirectory(me, mail)
@@ -122,6 +124,13 @@ class MailService:
         await self.spool.open()
         await self.queue.open()
         self.running.opened("queue", self.queue.close)
+        self.running.opened("folders", self.boxes.close)
+        await self._read_contacts()
+
+    async def _read_contacts(self) -> None:
+        """Before anybody waits: a large address book takes a while, and who calls is looked up in it."""
+        with contextlib.suppress(DexmeshError, OSError):  # whoever asks for it hears of it
+            await asyncio.get_running_loop().run_in_executor(self._executor, self.book.all)
 
     async def _open_doors(self) -> None:
         self.running.opened("reach", self.reach.close)

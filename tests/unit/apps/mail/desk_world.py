@@ -93,7 +93,8 @@ class DeskWorld:
         passwords = PasswordBook(self.home.mail / "passwords")
         logins = Logins(passwords, lambda name: mail.user(name) is not None)
         submission = Submission(self.me, mail, store, queue, self.book, spool, logins)
-        boxes = Boxes(self.home.mail_users, self._executor)
+        mboxes = {user.name: user.mbox for user in mail.users if user.mbox is not None}
+        boxes = Boxes(self.home.mail_users, self._executor, mboxes)
         desk = Desk(
             self.me,
             mail,
@@ -127,6 +128,7 @@ class DeskWorld:
 
     async def _close(self) -> None:
         await self.server.close()
+        await self.desk.boxes.close()
         await self.desk.reach.close()
         await self.desk.queue.close()
         await self.desk.store.close()

@@ -26,10 +26,11 @@ MAX_MESSAGE_BYTES = 36_700_160
 
 
 class ImapWorld:
-    """The server in a thread of its own, users bob and alice, and what they are allowed."""
+    """The server in a thread of its own, users bob, alice and carl (an mbox), what they are allowed."""
 
     def __init__(self, folder: Path) -> None:
         self.users = folder / "users"
+        self.mbox = folder / "carl.mbox"
         self.room = 1 << 40
         self.tls = _tls(folder)
         self._loop = asyncio.new_event_loop()
@@ -45,21 +46,26 @@ class ImapWorld:
     async def _start(self) -> ImapServer:
         listening = socket.create_server(("127.0.0.1", 0))
         self.port = listening.getsockname()[1]
-        boxes = Boxes(self.users, self.executor)
-        server = ImapServer(boxes, self._check, self._check_room, MAX_MESSAGE_BYTES)
+        self.boxes = Boxes(self.users, self.executor, {"carl": self.mbox})
+        server = ImapServer(self.boxes, self._check, self._check_room, MAX_MESSAGE_BYTES)
         await server.serve(listening, self.tls)
         return server
 
     async def _check(self, user: str, password: str) -> bool:
-        return user in ("bob", "alice") and password == PASSWORD
+        return user in ("bob", "alice", "carl") and password == PASSWORD
 
     async def _check_room(self, user: str, size: int) -> None:
         if size > self.room:
             raise MailError(452, "4.2.2", "the mailbox is full")
 
+    def close_folders(self) -> None:
+        """As the service does when it ends."""
+        self._run(self.boxes.close())
+
     def close(self) -> None:
         """End it all."""
         self._run(self.server.close())
+        self._run(self.boxes.close())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(5)
         self._loop.close()

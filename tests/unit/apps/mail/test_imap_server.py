@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import imaplib
+import mailbox
 import re
 import socket
 import time
@@ -14,6 +15,7 @@ from pathlib import Path
 
 import pytest
 
+from dexmesh.apps.mail.imap.mbox import MboxFolder
 from tests.unit.apps.mail.imap_world import MESSAGE, PASSWORD, ImapWorld, fetched, ok
 
 
@@ -386,3 +388,78 @@ def test_flags_of_ten_thousand_messages_are_fetched_in_seconds(world: ImapWorld)
     assert len(ok(imap.uid("FETCH", "1:*", "(FLAGS)"))) == 10_000
     ok(imap.noop())
     assert time.monotonic() - began < 15
+
+
+def _mbox(count: int) -> bytes:
+    return b"".join(
+        b"From eve@x Mon Jan  6 10:00:%02d 2025\nSubject: mail %d\n\nFrom me\nto you\n\n"
+        % (number % 60, number)
+        for number in range(count)
+    ).replace(b"\nFrom me", b"\n>From me")
+
+
+def test_an_inbox_that_is_an_mbox_is_read_flagged_and_emptied(world: ImapWorld) -> None:
+    world.mbox.write_bytes(_mbox(3))
+    imap = world.client("carl")
+    assert ok(imap.select()) == [b"3"]
+    assert b"\\*" not in imap.untagged_responses["PERMANENTFLAGS"][0]  # no keywords there
+    assert fetched(imap.uid("FETCH", "2", "(BODY[])")).startswith(b"Subject: mail 1\r\n\r\n")
+    ok(imap.uid("STORE", "1:3", "+FLAGS", "(\\Flagged)"))
+    ok(imap.noop())
+    flags = [one.get_flags() for one in mailbox.mbox(world.mbox)]
+    assert flags == ["OF", "ROF", "OF"]
+    ok(imap.uid("COPY", "2", "Trash"))
+    ok(imap.uid("STORE", "2", "+FLAGS", "(\\Deleted)"))
+    ok(imap.expunge())
+    assert uids(imap) == [b"1", b"3"]
+    assert [one["subject"] for one in mailbox.mbox(world.mbox)] == ["mail 0", "mail 2"]
+    ok(imap.append("INBOX", "(\\Seen)", "", MESSAGE))
+    assert uids(imap, "SUBJECT", "hello") == [b"4"]
+    assert len(mailbox.mbox(world.mbox)) == 3
+    imap.logout()
+    again = world.client("carl")
+    ok(again.select("Trash"))
+    assert uids(again, "SUBJECT", "mail 1") == [b"1"]
+    ok(again.select())
+    assert uids(again, "SEEN") == [b"4"]
+
+
+def test_mail_that_is_delivered_into_an_mbox_is_told_to_who_idles(world: ImapWorld) -> None:
+    with world.raw() as sock:
+        sock.sendall(b"a LOGIN carl correct\r\nb SELECT INBOX\r\nc IDLE\r\n")
+        said = b""
+        while b"+ " not in said:
+            said += sock.recv(65536)
+        world.mbox.write_bytes(_mbox(1))
+        while b"1 EXISTS" not in said:
+            said += sock.recv(65536)
+
+
+def test_a_thousand_flags_of_an_mbox_are_one_change_of_the_file(
+    world: ImapWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.mbox.write_bytes(_mbox(1000))
+    written = []
+    finish = MboxFolder._finish
+
+    def noted(folder: MboxFolder, descriptor: int) -> None:
+        written.append(descriptor)
+        finish(folder, descriptor)
+
+    monkeypatch.setattr(MboxFolder, "_finish", noted)
+    imap = world.client("carl")
+    ok(imap.select())
+    ok(imap.uid("STORE", "1:*", "+FLAGS.SILENT", "(\\Seen)"))
+    ok(imap.noop())
+    assert len(written) == 1
+    assert len(uids(imap, "SEEN")) == 1000
+
+
+def test_what_a_client_changed_before_it_was_cut_off_is_written(world: ImapWorld) -> None:
+    world.mbox.write_bytes(_mbox(1))
+    with world.raw() as sock:
+        sock.sendall(b"a LOGIN carl correct\r\nb SELECT INBOX\r\nc STORE 1 +FLAGS (\\Seen)\r\n")
+        while b"c OK" not in sock.recv(65536):
+            pass
+    world.close_folders()
+    assert [one.get_flags() for one in mailbox.mbox(world.mbox)] == ["RO"]

@@ -137,7 +137,8 @@ class MailboxData(MailboxDataInterface[Message]):
     @property
     def permanent_flags(self) -> frozenset[Flag]:
         keywords = frozenset(Flag(name) for name in self.box.folder.keywords.letter_of)
-        return (get_system_flags() - {Recent}) | keywords | {Wildcard}
+        more = keywords | {Wildcard} if self.box.folder.takes_keywords else frozenset()
+        return (get_system_flags() - {Recent}) | more
 
     @property
     def selected_set(self) -> SelectedSet:

@@ -11,15 +11,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
+import os
 import shutil
 import weakref
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from pathlib import Path
 from typing import ParamSpec, TypeVar
 
 from dexmesh.apps.mail.imap.folder import Folder, make_maildir
+from dexmesh.apps.mail.imap.mbox import MboxFolder
 from dexmesh.apps.mail.imap.uidlist import replace_file
 from dexmesh.errors import UsageError
 
@@ -27,11 +30,18 @@ INBOX, REQUESTS, SENT, DRAFTS, TRASH = "INBOX", "Requests", "Sent", "Drafts", "T
 STANDING = (REQUESTS, SENT, DRAFTS, TRASH)
 """Folders every user has, besides INBOX."""
 
+FORMER = "Maildir"
+"""What came into the Maildir of a user before his INBOX was an mbox; there while something is in it."""
+
+MBOX_STATE = "mbox"  # in the Maildir: the numbers of the messages in the mbox
+WRITE_AFTER_S = 1.0  # ours: a change that no command writes at once
 MOST_FOLDERS = 500  # ours, a user
 MOST_NAME_CHARS = 100  # ours
 MOST_DEPTH = 6  # ours
 KEPT_OPEN = 8  # ours: folders that stay open for the next command
 SUBSCRIPTIONS = "subscriptions"  # Dovecot's name for it
+
+log = logging.getLogger(__name__)
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -44,12 +54,13 @@ class FolderNameError(ValueError):
 class Box:
     """One open folder. Everything that touches it goes through `run` or holds `lock`."""
 
-    def __init__(self, path: Path, executor: Executor | None) -> None:
-        self.folder = Folder(path)
+    def __init__(self, folder: Folder, executor: Executor | None) -> None:
+        self.folder = folder
         self.lock = asyncio.Lock()
         self.view: object = None  # what a protocol keeps beside the folder, as long as it is open
         self._executor = executor
         self._is_open = False
+        self._writing: asyncio.Task[None] | None = None
 
     async def run(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call this in a thread, while nobody else has the folder. Raises OSError."""
@@ -66,6 +77,27 @@ class Box:
             with contextlib.suppress(Exception):  # the thread goes on: the lock must outlast it
                 await work
             raise
+        finally:
+            if self.folder.has_pending and self._writing is None:
+                self._writing = asyncio.create_task(self._write_soon())
+
+    async def _write_soon(self) -> None:
+        """See that a change is written, also where no command follows that does it."""
+        try:
+            await asyncio.sleep(WRITE_AFTER_S)
+            await self.refresh()
+        except OSError as error:
+            log.warning("a folder could not be changed", extra={"reason": error.strerror})
+        finally:
+            self._writing = None
+
+    async def close(self) -> None:
+        """Write what is pending, now. Raises OSError."""
+        if self._writing is not None:
+            self._writing.cancel()
+            await asyncio.gather(self._writing, return_exceptions=True)
+        if self.folder.has_pending:
+            await self.refresh()
 
     async def refresh(self) -> None:
         """Take in what others changed. Raises OSError."""
@@ -93,7 +125,10 @@ class Box:
     ) -> dict[int, int]:
         def work() -> dict[int, int]:
             made = ((uid, call(uid, target.folder)) for uid in uids)
-            return {uid: new for uid, new in made if new is not None}
+            found = {uid: new for uid, new in made if new is not None}
+            if self.folder.has_pending:
+                self.folder.refresh()
+            return found
 
         async with contextlib.AsyncExitStack() as held:
             both = {str(box.folder.path): box for box in (self, target)}
@@ -106,28 +141,42 @@ class Box:
 class Boxes:
     """The folders of all users."""
 
-    def __init__(self, users: Path, executor: Executor | None = None) -> None:
+    def __init__(
+        self,
+        users: Path,
+        executor: Executor | None = None,
+        mboxes: Mapping[str, Path] | None = None,
+    ) -> None:
         self._users = users
         self._executor = executor
+        self._mboxes = mboxes or {}  # by user: the file that is his INBOX
         self._open: weakref.WeakValueDictionary[Path, Box] = weakref.WeakValueDictionary()
         self._lately: OrderedDict[Path, Box] = OrderedDict()
 
     async def open(self, user: str, name: str = INBOX) -> Box:
         """The user's folder, up to date. KeyError if he has none of that name; raises OSError."""
         path = self._path(user, name)
-        if not path.is_dir():
+        is_mbox = name == INBOX and user in self._mboxes
+        if not is_mbox and not path.is_dir():
             if name != INBOX and name not in STANDING:
                 raise KeyError(name)
             make_maildir(path)
         box = self._open.get(path)
         if box is None:
-            box = self._open[path] = Box(path, self._executor)
+            folder = MboxFolder(path, self._root(user) / MBOX_STATE) if is_mbox else Folder(path)
+            box = self._open[path] = Box(folder, self._executor)
         self._lately[path] = box
         self._lately.move_to_end(path)
         while len(self._lately) > KEPT_OPEN:
             self._lately.popitem(last=False)
         await box.refresh()
         return box
+
+    async def close(self) -> None:
+        """Write what is still pending."""
+        for box in tuple(self._open.values()):
+            with contextlib.suppress(OSError):
+                await box.close()
 
     def names(self, user: str) -> list[str]:
         """INBOX, the standing folders, and what the user made."""
@@ -139,6 +188,8 @@ class Boxes:
                         name = _decode(path.name)
                         _encode(name)
                         found.add(name)
+        if user in self._mboxes and _has_mail(self._root(user)):
+            found.add(FORMER)
         return [INBOX, *sorted(found)[:MOST_FOLDERS]]
 
     def make(self, user: str, name: str) -> None:
@@ -172,7 +223,7 @@ class Boxes:
             self._forget(path)
 
     def _existing(self, user: str, name: str) -> Path:
-        if name == INBOX or name in STANDING:
+        if name == INBOX or name in STANDING or self._path(user, name) == self._root(user):
             raise FolderNameError(f"{name} stays")
         path = self._path(user, name)
         if not path.is_dir():
@@ -221,7 +272,20 @@ class Boxes:
 
     def _path(self, user: str, name: str) -> Path:
         root = self._root(user)
+        if user in self._mboxes:
+            if name == INBOX:
+                return self._mboxes[user]
+            if name == FORMER and not (root / _encode(name)).is_dir():
+                return root
         return root if name == INBOX else root / _encode(name)
+
+
+def _has_mail(maildir: Path) -> bool:
+    for place in ("new", "cur"):
+        with contextlib.suppress(OSError), os.scandir(maildir / place) as files:
+            if any(not file.name.startswith(".") for file in files):
+                return True
+    return False
 
 
 def _encode(name: str) -> str:

@@ -64,7 +64,7 @@ class Contents:
         """The content of a message, while inside. GONE if it is gone. Raises OSError."""
         key = (box.folder.path, box.folder.validity, uid)
         cached = self._cached.get(key)
-        if cached is not None and box.folder.file_of(uid) is not None:
+        if cached is not None and uid in box.folder.entries:
             self._cached.move_to_end(key)
             yield cached
         elif need < Need.WHOLE or not await box.run(_is_large, box.folder, uid):
@@ -86,11 +86,7 @@ class Contents:
 
 
 def _is_large(folder: Folder, uid: int) -> bool:
-    path = folder.file_of(uid)
-    try:
-        return path is not None and path.stat().st_size > LARGE_BYTES
-    except OSError:
-        return False
+    return folder.stored_size(uid) > LARGE_BYTES
 
 
 def _load(folder: Folder, uid: int, need: Need, wants_size: bool) -> Content:

@@ -57,14 +57,20 @@ class _Found:
 
 
 class Folder:
-    """One folder. `change` grows with every change, and says what is new to whom."""
+    """One folder. `change` grows with every change, and says what is new to whom.
 
-    def __init__(self, path: Path) -> None:
+    `state`: where its numbers are kept, if not in the folder itself.
+    """
+
+    is_directory = True
+    takes_keywords = True
+
+    def __init__(self, path: Path, state: Path | None = None) -> None:
         self.path = path
         self.entries: dict[int, Entry] = {}  # by UID, growing
         self.change = 0
-        self.keywords = Keywords(path)
-        self._uids = UidList(path)
+        self.keywords = Keywords(state or path)
+        self._uids = UidList(state or path)
         self._files: dict[int, str] = {}  # UID -> file name, relative to the folder
         self._sizes: dict[int, int] = {}
         self._stamp: tuple[int, int] | None = None
@@ -79,6 +85,11 @@ class Folder:
     def next_uid(self) -> int:
         """The number the next message will have, or a later one."""
         return self._uids.next_uid
+
+    @property
+    def has_pending(self) -> bool:
+        """Whether a change waits for the next refresh to be written."""
+        return False
 
     def open(self) -> None:
         """Make the folder if it is missing, and look into it. Raises OSError."""
@@ -185,6 +196,14 @@ class Folder:
                 self._sizes[uid] = len(data)
         return self._sizes[uid]
 
+    def stored_size(self, uid: int) -> int:
+        """How many bytes it takes on the disk, about; 0 if it is gone."""
+        path = self.file_of(uid)
+        try:
+            return 0 if path is None else path.stat().st_size
+        except OSError:
+            return 0
+
     # Changing
 
     def append(self, data: bytes, letters: str = "", unix_time: float | None = None) -> Entry:
@@ -269,8 +288,13 @@ class Folder:
     def move(self, uid: int, target: Folder) -> int | None:
         """Move a message into another folder; its new UID, None if it is gone. Raises OSError."""
         entry, path = self.entries.get(uid), self.file_of(uid)
-        if entry is None or path is None or target is self:
-            return uid if target is self and entry is not None else None
+        if entry is None or target is self:
+            return uid if entry is not None else None
+        if path is None or not target.is_directory:
+            copied = self.copy(uid, target)
+            if copied is not None:
+                self.remove([uid])
+            return copied
         letters = self.translate(entry.letters, target)
         name = entry.name
         if name in target._uids.uids:  # it was there once: a new message for all who look

@@ -35,6 +35,8 @@ _WRITE_BYTES = 1 << 20
 _NO_DOTLOCK = frozenset({errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT})
 _FROM = re.compile(rb">*From ")
 _NOT_IN_SENDER = re.compile(r"[^!-~]")
+_held: set[Path] = set()  # by this process
+_one_at_a_time = threading.Lock()
 _FLOCK = "hhqqi4x"  # struct flock: type, whence, start, length, pid
 
 
@@ -70,6 +72,8 @@ class LockedMbox:
         with self._in_use:  # whoever waited for an append may have been cancelled: it goes on
             self._file.close()
             _remove(self._dotlock)
+        with _one_at_a_time:
+            _held.discard(self._path)
 
     def _settle(self, start: int, row: Row, staged: Path) -> bool:
         """The file changed since it was `start` long. True: the mail is in it. If not, no part is."""
@@ -141,6 +145,21 @@ class LockedMbox:
 
 def lock_mbox(path: Path) -> LockedMbox | None:
     """The mbox, locked; None if somebody else has it now. Makes the file. Raises OSError."""
+    with _one_at_a_time:  # a lock file with our own number says nothing to ourselves
+        if path in _held:
+            return None
+        _held.add(path)
+    mbox = None
+    try:
+        mbox = _lock(path)
+        return mbox
+    finally:
+        if mbox is None:
+            with _one_at_a_time:
+                _held.discard(path)
+
+
+def _lock(path: Path) -> LockedMbox | None:
     try:
         dotlock = _make_dotlock(path)
     except BlockingIOError:
