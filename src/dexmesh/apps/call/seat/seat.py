@@ -110,7 +110,6 @@ class Seat:
         self._codec: Codec | None = None
         self._signal: Source | None = None
         self._is_muted = False
-        self._until_rtcp = 0
         self._heard = self._spoken = b""
         self._beat: Beat | None = None
         self._cpu_s = 0.0
@@ -262,15 +261,11 @@ class Seat:
         return session.take_outputs()
 
     def _take_packets(self, session: MediaSession, now: float) -> None:
-        unix_time = time.time()
-        for packet, arrived_at in self._sockets.receive_rtp(now, unix_time):
-            session.handle_rtp(packet, arrived_at)
-        self._until_rtcp -= 1
-        if self._until_rtcp > 0:
-            return
-        self._until_rtcp = RTCP_EVERY
-        for packet, arrived_at in self._sockets.receive_rtcp(now, unix_time):
-            session.handle_rtcp(packet, arrived_at)
+        for is_report, packet, came_at in self._sockets.receive(now, time.time()):
+            if is_report:
+                session.handle_rtcp(packet, came_at)
+            else:
+                session.handle_rtp(packet, came_at)
 
     def _tick_without_call(self) -> None:
         self._sockets.drain()

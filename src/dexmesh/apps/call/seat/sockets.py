@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import errno
 import os
+import select
 import socket
 import struct
 from collections.abc import Iterator, Sequence
@@ -36,6 +37,10 @@ class MediaSockets:
         """Bind the first even port that is free with its odd neighbour. Raises BindError."""
         self.strangers = self.unsent = 0
         self._rtp, self._rtcp = _bind_pair(host, ports)
+        self._by_number = {one.fileno(): one for one in (self._rtp, self._rtcp)}
+        self._poll = select.poll()
+        for number in self._by_number:
+            self._poll.register(number, select.POLLIN)
         self.port: int = self._rtp.getsockname()[1]
         self._remote = ""
         self._rtp_to = self._rtcp_to = ("", 0)
@@ -46,13 +51,16 @@ class MediaSockets:
         self._rtp_to = (self._remote, port)
         self._rtcp_to = (self._remote, rtcp_port or 0)
 
-    def receive_rtp(self, now: float, unix_time: float) -> Iterator[tuple[bytes, float]]:
-        """Each waiting packet of the peer and when it arrived, in the time of `now`."""
-        return self._receive(self._rtp, now, unix_time)
-
-    def receive_rtcp(self, now: float, unix_time: float) -> Iterator[tuple[bytes, float]]:
-        """As `receive_rtp`."""
-        return self._receive(self._rtcp, now, unix_time)
+    def receive(self, now: float, unix_time: float) -> Iterator[tuple[bool, bytes, float]]:
+        """Each waiting packet of the peer: whether it is RTCP, its bytes, and when it came (as `now`)."""
+        ready = [self._rtp]  # nearly always one waits, and looking is dearer than taking it
+        for _ in range(MOST_PACKETS):
+            for opened in ready:
+                if taken := self._take(opened, unix_time):
+                    yield opened is self._rtcp, taken[0], now - taken[1]
+            ready = [self._by_number[number] for number, _ in self._poll.poll(0)]
+            if not ready:
+                return
 
     def send_rtp(self, packet: bytes) -> None:
         """To the peer; a packet that cannot leave is counted, as a lost one would be."""
@@ -77,20 +85,16 @@ class MediaSockets:
         self._rtp.close()
         self._rtcp.close()
 
-    def _receive(
-        self, opened: socket.socket, now: float, unix_time: float
-    ) -> Iterator[tuple[bytes, float]]:
-        for _ in range(MOST_PACKETS):
-            try:
-                data, notes, flags, source = opened.recvmsg(MOST_BYTES, 64)
-            except BlockingIOError:
-                return
-            except OSError:  # an error that an earlier packet caused
-                continue
-            if source[0] != self._remote or flags & _TRUNCATED:
-                self.strangers += 1
-                continue
-            yield data, now - _age_s(notes, unix_time)
+    def _take(self, opened: socket.socket, unix_time: float) -> tuple[bytes, float] | None:
+        """A packet of the peer and how long ago it came; None for one of others, or none."""
+        try:
+            data, notes, flags, source = opened.recvmsg(MOST_BYTES, 64)
+        except OSError:
+            return None
+        if source[0] != self._remote or flags & _TRUNCATED:
+            self.strangers += 1
+            return None
+        return data, _age_s(notes, unix_time)
 
     def _send(self, opened: socket.socket, packet: bytes, to: tuple[str, int]) -> None:
         try:

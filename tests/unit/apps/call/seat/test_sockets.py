@@ -33,7 +33,7 @@ def peer() -> Iterator[socket.socket]:
 
 
 def received(sockets: MediaSockets) -> list[bytes]:
-    return [data for data, _ in sockets.receive_rtp(0.0, time.time())]
+    return [data for _, data, _ in sockets.receive(0.0, time.time())]
 
 
 def test_each_call_gets_the_next_even_port_and_the_odd_one_after_it(sockets: MediaSockets) -> None:
@@ -98,6 +98,7 @@ def test_a_flood_is_taken_in_by_parts(sockets: MediaSockets, peer: socket.socket
         peer.sendto(b"x", ("::1", sockets.port))
     assert len(received(sockets)) == MOST_PACKETS
     assert len(received(sockets)) == 20
+    assert received(sockets) == []
 
 
 def test_a_packet_longer_than_any_of_sound_is_refused_and_an_empty_one_is_not(
@@ -118,11 +119,11 @@ def test_a_packet_has_the_time_at_which_the_kernel_took_it_in(
     before = time.time()
     peer.sendto(b"x", ("::1", sockets.port))
     took_s = time.time() - before
-    [(_, arrived_at)] = sockets.receive_rtp(50.0, before + 0.4)
+    [(_, _, arrived_at)] = sockets.receive(50.0, before + 0.4)
     assert arrived_at + 1e-6 >= 50 - 0.4
     assert arrived_at <= 50 - 0.4 + took_s + 1e-6
     peer.sendto(b"x", ("::1", sockets.port))
-    [(_, arrived_at)] = sockets.receive_rtp(50.0, before - 3600)  # the wall clock was set back
+    [(_, _, arrived_at)] = sockets.receive(50.0, before - 3600)  # the wall clock was set back
     assert arrived_at == 50
 
 
@@ -135,7 +136,9 @@ def test_reports_go_to_and_come_from_ports_of_their_own(
     data, source = peer.recvfrom(100)
     assert (data, source[1]) == (b"report", sockets.port + 1)
     peer.sendto(b"answer", ("::1", sockets.port + 1))
-    assert [data for data, _ in sockets.receive_rtcp(0.0, time.time())] == [b"answer"]
+    peer.sendto(b"sound", ("::1", sockets.port))
+    found = sorted(one[:2] for one in sockets.receive(0.0, time.time()))
+    assert found == [(False, b"sound"), (True, b"answer")]
     sockets.connect(HERE, port, None)
     sockets.send_rtcp(b"nowhere to go")
     sockets.send_rtp(b"sound")
