@@ -57,7 +57,7 @@ def describe_end(facts: Facts, name: str) -> str:
     if reason in _LOST:
         return f"the call with {name} is over{after}: {_LOST[reason]}"
     if reason in {"hung up", "cancelled"}:
-        does = "hung up" if talked_s or reason == "hung up" else "gave up"
+        does = "hung up" if talked_s else "gave up"
         return f"{'you' if by == 'us' else name} {does}{after}"
     if by == "us" and reason == "declined":
         return f"you declined the call of {name}"

@@ -87,11 +87,10 @@ class DeskPhone:
         self._retry_at = 0.0
         self._current: SeatedLine | None = None
         self._waiting: dict[int, Event] = {}
-        self._is_ending = False
+        self._is_greeted = self._is_ending = False
 
     def run(self) -> None:
         """Be there until somebody ends it, and hang up then."""
-        self._greet()
         try:
             while not (self._is_ending and self._current is None):
                 self._step(self._line.inbox.take(_TICK_S), time.monotonic())
@@ -101,17 +100,23 @@ class DeskPhone:
             if self._bell is not None:
                 self._bell.close()
 
-    def _greet(self) -> None:
-        with self._line.connect() as service:
-            status = service.call("phone.status")
-            news = service.call("call.history", news=True, limit=_MOST_NEWS)["entries"]
-        words = [f"the phone of {status['user']}: {status['uris'][0]}"]
+    def _greet(self, event: Event) -> None:
+        """The bell can be heard: say whose phone this is, and what came before."""
+        try:
+            with self._line.connect() as service:
+                status = service.call("phone.status")
+                news = service.call("call.history", news=True, limit=_MOST_NEWS)["entries"]
+        except NoServiceError:  # gone again: the stream says so, too
+            return
+        words = ["the phone rings again"]
+        if not self._is_greeted:
+            words = [f"the phone of {status['user']}: {status['uris'][0]}", *_news(news)]
+            if self._line.has_keys:
+                words.append("when it rings: a answers, d declines; q ends")
         if status["switches"]["do_not_disturb"]:
             words.append("do not disturb is on: nothing rings (`dexmesh phone dnd off`)")
-        words += _news(news)
-        if self._line.has_keys:
-            words.append("when it rings: a answers, d declines; q ends")
-        self._tell({"event": "attached", "user": status["user"], "news": news}, "\n".join(words))
+        self._is_greeted = True
+        self._tell({**event, "news": news}, "\n".join(words))
 
     def _tell(self, event: Event, words: str) -> None:
         self._line.show.tell(event, words)
@@ -173,6 +178,8 @@ class DeskPhone:
 
     def _hear(self, event: Event, now: float) -> None:
         match event.get("event"):
+            case "attached":
+                self._greet(event)
             case "ringing":
                 self._ring(event, now)
             case "stopped":

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import os
+import signal
 import threading
 import time
 import wave
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +23,7 @@ from dexmesh.apps.call.sound.tones import Part, Tones
 from dexmesh.apps.call.sound.wav import WavSink
 from dexmesh.cli.call_sound import Wishes
 from dexmesh.cli.main import app
-from dexmesh.cli.output import Exit
+from dexmesh.cli.output import INTERRUPTED, Exit
 from dexmesh.wire.address import format_address
 from tests.unit.cli.phone_world import LoopSeat, Person, PhoneWorld
 
@@ -248,6 +251,59 @@ def test_where_no_service_runs_it_is_said_how_to_start_it(
         error = run(*arguments, code=Exit.NO_NODE).stderr
         assert "the phone service is not running here" in error
         assert "dexmesh phone on" in error
+
+
+# Signals
+
+
+@contextlib.contextmanager
+def signalled(number: int, after: Callable[[], object]) -> Iterator[None]:
+    """This program gets that signal as soon as `after` returns."""
+
+    def work() -> None:
+        after()
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    yield
+    thread.join()
+
+
+@pytest.mark.parametrize(
+    ("number", "code"), [(signal.SIGINT, INTERRUPTED), (signal.SIGTERM, 1), (signal.SIGHUP, 1)]
+)
+def test_a_signal_before_the_answer_ends_the_ringing(
+    world: PhoneWorld, bob: Person, number: int, code: int
+) -> None:
+    with bob.at_desk() as there, signalled(number, lambda: there.wait_for("ringing")):
+        said = run("call", "bob", "--no-sound", code=code).stdout
+        there.wait_for("stopped")
+    assert "you gave up" in said
+    assert world.alice.service.phone.calls(0.0) == ()
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_a_call_hangs_up_and_finishes_the_recording(
+    bob: Person, tmp_path: Path, number: int
+) -> None:
+    heard = tmp_path / "heard.wav"
+    with bob.at_desk(answers=True) as there:
+        with signalled(number, lambda: there.wait_for("statistics")):
+            said = run("call", "bob", "--no-sound", "--record", heard).stdout
+        assert there.wait_for("ended")["by"] == "them"
+    assert "you hung up after 0:0" in said
+    with wave.open(str(heard)) as file:
+        assert 0.5 < file.getnframes() / file.getframerate() < 10
+
+
+def test_a_service_that_ends_takes_the_call_with_it(world: PhoneWorld, bob: Person) -> None:
+    alice = Person(world.alice)
+    with bob.at_desk(answers=True), alice.calling("bob") as told:
+        told.wait_for("established")
+        world.do(world.alice.server.close())
+        assert told.wait_for("ended")["reason"] == "the service ended"
+    assert "the service of this machine ended" in alice.told.words[-1]
 
 
 # Steering a call

@@ -100,6 +100,7 @@ class _Calls:
         """Hear the bell: every call that rings, every missed one, every text, as it happens."""
         user = require_user(caller)
         line = self._service.seats.attach(user)
+        line.tell({"event": "attached", "user": user})
         for event in self._service.ringing_for(user):
             line.tell(event)
         return self._until_left(line, lambda: self._service.seats.detach(line))
