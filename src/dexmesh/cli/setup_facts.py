@@ -124,11 +124,13 @@ def _mail_node(home: Home, settings: AppSettings | None, against: Against) -> Ma
 
 
 def _our_node(home: Home, mail: MailSettings, user: str) -> OurNode:
+    known = mail.user(user)
     return OurNode(
         submission_ports=mail.submission_ports,
         imap_port=mail.imap_port,
         sendmail=_sendmail(),
         maildir=_maildir(home, user),
+        mbox=str(known.mbox) if known is not None and known.mbox is not None else None,
     )
 
 

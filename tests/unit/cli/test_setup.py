@@ -150,6 +150,9 @@ def test_the_maildir_is_named_only_to_its_owner(
     assert "imap://daemon@localhost" in run(*command).stdout
     os.chown(maildir, 1, 1)  # daemon, everywhere
     assert str(maildir) in run(*command).stdout
+    with (tmp_path / "apps" / "apps.toml").open("a") as file:
+        file.write('[[mail.users]]\nname = "daemon"\nmbox = "/var/mail/daemon"\n')
+    assert 'set spoolfile="/var/mail/daemon"' in run(*command).stdout
 
 
 def test_a_key_stands_for_a_configuration_that_may_not_be_read(

@@ -60,6 +60,7 @@ def _reading(situation: Situation) -> list[str]:
 def _notes(situation: Situation) -> list[str]:
     notes = [
         "keep your own .pinerc and lay these lines over it: alpine -x FILE",
+        "your contacts: `dexmesh contact export -f alpine -o ~/.addressbook`",
         'alpine writes user@"[IPv6:..]" with quotes into From and To. Our mail node takes them away;'
         "\n  s-nail on a machine without it cannot answer such a mail by `reply`",
     ]

@@ -71,7 +71,7 @@ def _s_nail_inbox(situation: Situation) -> list[str]:
         return []
     if ours.maildir:
         return [
-            f'set inbox="maildir://{ours.maildir}"',
+            f'set inbox="{ours.mbox or f"maildir://{ours.maildir}"}"',
             f'set folder="maildir://{ours.maildir}"',
             'set record="+.Sent"',
         ]
@@ -87,7 +87,8 @@ def _s_nail_inbox(situation: Situation) -> list[str]:
 
 def _s_nail_notes(situation: Situation, program: Mailx) -> list[str]:
     notes = [
-        f"send: echo text | s-nail -s subject 'bob@[IPv6:fc..]'   read: s-nail ({_box(situation)})"
+        f"send: echo text | s-nail -s subject 'bob@[IPv6:fc..]'   read: s-nail ({_box(situation)})",
+        "your contacts: `dexmesh contact export -f s-nail` prints lines for this file",
     ]
     if not program.is_mailx:
         notes.append(
@@ -121,7 +122,7 @@ def _bsd_mailx_notes(situation: Situation) -> list[str]:
     if situation.ours is not None:
         return [
             "send: echo text | mailx -s subject 'bob@[IPv6:fc..]'",
-            f"bsd-mailx reads mbox files only: {_mbox_hint(situation.ours)}",
+            _bsd_mailx_reading(situation.ours),
         ]
     return [
         "bsd-mailx with OpenSMTPD can write to key names only: mailx -s subject bob@KEY.k"
@@ -131,8 +132,14 @@ def _bsd_mailx_notes(situation: Situation) -> list[str]:
     ]
 
 
-def _mbox_hint(ours: OurNode) -> str:
-    return "read with `dexmesh mail list`" + (", mutt or s-nail" if ours.maildir else "")
+def _bsd_mailx_reading(ours: OurNode) -> str:
+    if ours.mbox is not None:
+        return f"read: mailx -f {ours.mbox}"
+    others = ", mutt or s-nail" if ours.maildir else ""
+    return (
+        f"bsd-mailx reads mbox files only: read with `dexmesh mail list`{others}, or have your INBOX in"
+        "\n  one (as root): dexmesh mail user add NAME --mbox /var/mail/NAME"
+    )
 
 
 def _box(situation: Situation) -> str:
@@ -140,5 +147,5 @@ def _box(situation: Situation) -> str:
     if ours is None:
         return f"/var/mail/{situation.person.user}"
     if ours.maildir:
-        return ours.maildir
+        return ours.mbox or ours.maildir
     return "IMAP on localhost" if ours.imap_port else "`dexmesh mail list`"

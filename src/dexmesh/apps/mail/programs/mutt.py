@@ -66,13 +66,14 @@ def _reading(situation: Situation) -> list[str]:
             'set record="~/sent"',
         ]
     if ours.maildir:
+        inbox = ours.mbox or ours.maildir
         return [
             "set mbox_type=Maildir",
             f'set folder="{ours.maildir}"',
-            f'set spoolfile="{ours.maildir}"',
+            f'set spoolfile="{inbox}"',
             'set record="+.Sent"',
             'set postponed="+.Drafts"',
-            f'mailboxes "{ours.maildir}" "+.Requests"',
+            f'mailboxes "{inbox}" "+.Requests"',
         ]
     if ours.imap_port:
         return [
@@ -87,7 +88,9 @@ def _reading(situation: Situation) -> list[str]:
 
 def _notes(situation: Situation, program: Mutt) -> list[str]:
     notes = [
-        f"or keep your own file: write this into {program.path}.mesh and add `source {program.path}.mesh`"
+        f"or keep your own file: write this into {program.path}.mesh and add `source {program.path}.mesh`",
+        f"your contacts: `dexmesh contact export -f {program.name} -o {program.path}.people` and"
+        f"\n  `source {program.path}.people`",
     ]
     if program.is_neomutt:
         notes.append(

@@ -20,6 +20,7 @@ class OurNode:
     imap_port: int  # 0: not offered
     sendmail: str  # the program that takes mail, with its full path
     maildir: str | None  # where the person's mail lies, if the person may read it there
+    mbox: str | None = None  # the file that is the INBOX, where it is not the Maildir
 
     @property
     def plain_port(self) -> int:

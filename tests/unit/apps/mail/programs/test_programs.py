@@ -38,6 +38,9 @@ NODE = Situation(ME, PERSON, OURS)
 READABLE = Situation(
     ME, PERSON, OurNode((25, 587), 143, "/usr/bin/dexmesh-sendmail", "/m/stuart/Maildir")
 )
+OF_MBOX = Situation(
+    ME, PERSON, OurNode((25,), 143, "/usr/bin/dexmesh-sendmail", "/m/s/Maildir", "/var/mail/s")
+)
 SMTPD = OpenSmtpd("6.8.0p2", "/etc/smtpd.conf", "/etc/aliases", "a", is_host_known=True)
 S_NAIL = Mailx(Flavour.S_NAIL, "14.9.24", "~/.mailrc")
 BSD = Mailx(Flavour.BSD_MAILX, "", "~/.mailrc")
@@ -124,6 +127,15 @@ def test_s_nail_sends_through_this_machine_under_the_literal() -> None:
     assert found["smtp-auth"] == "none"
     assert found["from"] == f'"Stuart Little <stuart@{ME.literal}>"'
     assert "inbox" not in found
+
+
+def test_an_inbox_that_is_an_mbox_is_read_there_and_the_other_folders_in_the_maildir() -> None:
+    made = settings(mailrc.configure(OF_MBOX, S_NAIL).text)
+    assert (made["inbox"], made["folder"]) == ('"/var/mail/s"', '"maildir:///m/s/Maildir"')
+    made = settings(mutt.configure(OF_MBOX, MUTT).text)
+    assert (made["spoolfile"], made["folder"]) == ('"/var/mail/s"', '"/m/s/Maildir"')
+    assert "mailx -f /var/mail/s" in " ".join(mailrc.configure(OF_MBOX, BSD).notes)
+    assert "--mbox" in " ".join(mailrc.configure(READABLE, BSD).notes)
 
 
 def test_s_nail_reads_the_maildir_of_our_node_where_it_may_and_imap_elsewhere() -> None:
