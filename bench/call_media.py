@@ -3,7 +3,8 @@
 Place     two seats, each a process; a WAV file into each, a recording out of each
 Spec      issue 5 "Cost": a G.711 call at most 2 % of a core, an Opus call at most 6 %, both ways together
 Keeps     the lowest of the rounds counts, as others on the machine only add; the floor is measured in
-          the same run: the same clock and the same packets, with nothing in them; a call whose sound does not arrive is an error, not a figure
+          the same run: the same clock and the same packets, with nothing in them; a call whose sound
+          does not arrive is an error, not a figure
 Not here  calls over the mesh (bench/), how they sound (tests)
 """
 
