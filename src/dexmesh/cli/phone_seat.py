@@ -279,6 +279,8 @@ def _stopped(event: Event, name: str) -> str:
     reason = str(event.get("reason", ""))
     if reason == "answered":
         return f"{name} was answered at another phone of yours"
+    if reason == "voicemail":
+        return f"nobody answered: {name} speaks to the voicemail"
     return f"{name} rings no more: {reason}"
 
 

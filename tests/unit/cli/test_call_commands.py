@@ -17,6 +17,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from dexmesh.apps.base.home import HOME_VARIABLE
+from dexmesh.apps.call.phone.values import CallId
 from dexmesh.apps.call.seat import seat
 from dexmesh.apps.call.sound.measure import tone_share
 from dexmesh.apps.call.sound.tones import Part, Tones
@@ -412,6 +413,18 @@ def test_a_call_is_answered_with_a_key_and_elsewhere_it_rings_no_more(
         bob.press("q")
         told.wait_for("ended", by="them")
     assert "alice was answered at another phone of yours" in second.told.words
+
+
+def test_a_phone_says_that_the_voicemail_took_a_call(world: PhoneWorld, bob: Person) -> None:
+    async def answer_as_machine() -> None:
+        world.bob.service.take_for_machine(CallId(1), "bob", 7078)
+
+    with bob.at_desk() as there, Person(world.alice).calling("bob") as told:
+        there.wait_for("ringing")
+        world.do(answer_as_machine())
+        told.wait_for("established")
+        there.wait_for("stopped", reason="voicemail")
+    assert "nobody answered: alice speaks to the voicemail" in bob.told.words
 
 
 def test_a_second_caller_waits_and_is_taken_after_the_first(world: PhoneWorld, bob: Person) -> None:

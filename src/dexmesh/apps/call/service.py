@@ -252,7 +252,7 @@ class PhoneService:
     def _(self, output: Established) -> None:
         self._ringing.pop(output.call, None)
         self.seats.tell(output.call, {"event": "established", "plan": output.plan.as_dict()})
-        self._stop_bells(output.call, "answered")
+        self._stop_bells(output.call, "voicemail" if output.call in self._machines else "answered")
 
     @_act.register
     def _(self, output: MediaChanged) -> None:

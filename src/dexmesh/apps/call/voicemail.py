@@ -158,7 +158,7 @@ class Voicemail:
     def _make_seat(self, greeting: Source) -> Seat:
         first, last = self._settings.media_ports
         host = format_address(self._service.me.address)
-        return Seat(host, greeting, Discard(), ports=range(first, last + 1))
+        return Seat(host, greeting, Discard(), ports=range(first, last + 2))
 
     def _greeting(self) -> Source:
         if self._settings.greeting is not None:
