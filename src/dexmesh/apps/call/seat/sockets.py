@@ -26,7 +26,7 @@ MOST_BYTES: Final = 2048  # ours: of a packet; longer ones are not for us
 _SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python has no name for it
 _STAMP = struct.Struct("@qq")  # struct timespec of a 64-bit machine
 _TRUNCATED = int(socket.MSG_TRUNC)
-_IN_USE_HINT = "end another call, or give `call.ports` in apps.toml more ports"
+_IN_USE_HINT = "end another call, or give `media_ports` in apps.toml more ports"
 _NO_ADDRESS_HINT = "the mesh address is not up: is the node running (`dexmesh status`)?"
 
 
