@@ -179,7 +179,7 @@ class SeatedCall:
 
     def _fail(self, error: DexmeshError, now: float) -> None:
         words = f"no sound: {error}" + (f"\n  {error.hint}" if error.hint else "")
-        self._show.tell({"event": "trouble", "text": str(error), "hint": error.hint}, words)
+        self._tell(_trouble(error), words)
         self.hang_up(now)
 
     # --- Keys
@@ -196,7 +196,7 @@ class SeatedCall:
             self.story.is_muted = not self.story.is_muted
             self.seat.mute(self.story.is_muted)
             words = "you are muted" if self.story.is_muted else "you are heard again"
-            self._show.tell({"event": "muted", "on": self.story.is_muted}, words)
+            self._tell({"event": "muted", "on": self.story.is_muted}, words)
         elif char in DIGITS:
             self._command("call.digits", digits=char)
         else:
@@ -206,10 +206,7 @@ class SeatedCall:
     def handle_refused(self, refused: CommandRefused) -> None:
         """The service did not do what a key asked for."""
         if refused.command != "call.report":  # the call has ended meanwhile
-            self._show.tell(
-                {"event": "trouble", "text": str(refused.error), "hint": refused.error.hint},
-                str(refused.error),
-            )
+            self._tell(_trouble(refused.error), str(refused.error))
 
     def hang_up(self, now: float) -> None:
         """End the call; it is over when the service says so, or soon."""
@@ -245,7 +242,7 @@ class SeatedCall:
         figures = self.seat.statistics().as_dict()
         self.story.statistics = figures
         self._command("call.report", statistics=figures)
-        self._show.tell({"event": "statistics", "call": self.story.call, **figures}, "")
+        self._tell({"event": "statistics", **figures}, "")
 
     # --- The end
 
@@ -285,6 +282,10 @@ class SeatedCall:
         self._show.rest()
         self._show.tell(event, "\n".join(line for line in words if line))
         self.result = CallResult(event)
+
+
+def _trouble(error: DexmeshError) -> Event:
+    return {"event": "trouble", "text": str(error), "hint": error.hint}
 
 
 def seat_events(inbox: Inbox, token: object) -> SeatEvents:
