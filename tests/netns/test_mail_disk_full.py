@@ -1,6 +1,8 @@
 """A disk that is full, goes read-only or vanishes: 452 for senders, and all is well when it is back.
 
 home on a file system of its own: tmpfs of 3 MB | ext4 that gives up and is mounted anew | bind, read-only
+
+The last test has the whole service on such a disk:  a ---- b (mail for stuart)
 """
 
 from __future__ import annotations
@@ -9,6 +11,7 @@ import asyncio
 import contextlib
 import os
 import subprocess
+import sys
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 
@@ -18,7 +21,9 @@ from dexmesh.apps.base.home import Home
 from dexmesh.apps.base.settings import MailSettings, UserSettings
 from dexmesh.apps.mail.store import Folder, MailStore, ReceivedMail
 from dexmesh.apps.mail.store.maildir import Maildir
+from dexmesh.cli.lab import USER, USER_ID, Lab, wait_until
 from dexmesh.errors import MailError
+from tests.netns.mail_machines import DEXMESH, MailMachine, mail_machines
 
 pytestmark = pytest.mark.netns
 
@@ -228,3 +233,52 @@ def test_user_folders_that_turn_read_only_answer_452_and_leave_nothing_staged(
 
     with_store(disk, work)
     assert disk.stored() == 2
+
+
+_SEND = """
+import smtplib, sys
+to, source, domain, rcpt = sys.argv[1:]
+try:
+    with smtplib.SMTP(to, 25, local_hostname="x", timeout=15, source_address=(source, 0)) as smtp:
+        smtp.sendmail("stuart@" + domain, [rcpt], "Subject: hi\\r\\n\\r\\n" + "hello\\r\\n" * 3000)
+    print(250)
+except smtplib.SMTPResponseException as error:
+    print(error.smtp_code)
+"""
+
+
+def answers(a: MailMachine, b: MailMachine) -> tuple[str, str]:
+    """What b says to a mail from a, and to one of a program on b."""
+    code = [sys.executable, "-c", _SEND]
+    domain, here = f"[IPv6:{a.address}]", "127.0.0.1"
+    received = a.machine.run([*code, b.address, a.address, domain, b.mailbox])
+    submitted = b.machine.run([*code, here, here, "localhost", a.mailbox])
+    return received.stdout.strip(), submitted.stdout.strip()
+
+
+@pytest.mark.parametrize("kind", ["full", "read-only"])
+def test_a_service_that_starts_on_such_a_disk_answers_452_and_needs_no_restart(kind: str) -> None:
+    with Lab("dexmesh-test") as lab:
+        a, b = mail_machines(lab)
+        home, inside = str(b.home), b.machine.run
+        inside(["install", "-d", "-o", USER, home])
+        inside(["mount", "-t", "tmpfs", "-o", f"size=6m,mode=755,uid={USER_ID}", "tmpfs", home])
+        b.switch_on()
+        b.dexmesh("contact", "add", "a", a.mailbox, "--no-check")
+        b.serve()
+        assert answers(a, b) == ("250", "250")
+        inside(["pkill", "-TERM", "-f", "dexmesh mail serve"])
+        wait_until(lambda: b.worker() is None and not b.is_serving(), 20, "its end")
+        if kind == "full":
+            inside(["sh", "-c", f"cat /dev/zero > {home}/ballast"], check=False)
+        else:
+            inside(["mount", "-o", "remount,ro", home])
+        config = ["--home", home, "--config", str(b.config)]
+        b.machine.start([*DEXMESH, "mail", "serve", *config], log="mail.log")
+        listens = [*("ss", "-Hltn"), f"src [{b.address}]:25"]
+        wait_until(lambda: inside(listens).stdout != "", 20, "the port")
+        assert answers(a, b) == ("452", "452")
+        undo = ["rm", f"{home}/ballast"] if kind == "full" else ["mount", "-o", "remount,rw", home]
+        inside(undo)
+        assert answers(a, b) == ("250", "250")
+        wait_until(b.is_serving, 20, "the control socket")

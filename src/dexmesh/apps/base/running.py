@@ -45,6 +45,12 @@ class Running:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
+    def insist(self, name: str, work: Callable[[], Awaitable[None]]) -> None:
+        """Do this now; if it fails, again and again until it does not."""
+        task = asyncio.create_task(_insist(name, work), name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def attempt(self, name: str, work: Awaitable[object]) -> None:
         """Do this; if it fails, say so and go on without it."""
         try:
@@ -88,6 +94,20 @@ async def _keep(name: str, work: Callable[[], Awaitable[None]]) -> None:
             log.error("a part of the service ended by itself", extra={"part": name})
         except Exception:  # the last resort: the others go on
             log.exception("a part of the service failed", extra={"part": name})
+        await asyncio.sleep(RETRY_S)
+
+
+async def _insist(name: str, work: Callable[[], Awaitable[None]]) -> None:
+    is_told = False
+    while True:
+        try:
+            await work()
+        except Exception:  # the last resort: the others go on
+            if not is_told:
+                log.exception("a part of the service waits", extra={"part": name})
+            is_told = True
+        else:
+            return
         await asyncio.sleep(RETRY_S)
 
 

@@ -172,8 +172,12 @@ class MailService:
         reach_calls.register(self.control, self.reach, self.book)
         self.control.register("service.status", self._status)
         self.control.register("service.renew", self._renew)
-        await self.control.start(self._home.control_socket)
         self.running.opened("control", self.control.close)
+        try:
+            await self.control.start(self._home.control_socket)
+        except OSError as error:  # a full disk: mail is answered with 452 meanwhile
+            log.error("no commands can be taken yet", extra={"reason": str(error)})
+            self.running.insist("control", lambda: self.control.start(self._home.control_socket))
 
     def _desk(self) -> Desk:
         return Desk(

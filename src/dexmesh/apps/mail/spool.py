@@ -46,6 +46,7 @@ class Spool:
         self._executor = executor
         self._budget = budget_bytes
         self._used = 0
+        self._is_open = False
         self._mark = secrets.token_hex(4)
         self._numbers = itertools.count(1)
 
@@ -61,9 +62,18 @@ class Spool:
     async def open(self) -> None:
         """Make the directory; remove what an earlier process left unfinished.
 
-        Nothing of that was ever answered with 250. Call it after `MailStore.open`.
+        Nothing of that was ever answered with 250. Call it after `MailStore.open`. What the disk does not
+        allow now is done before the first message.
         """
-        await self.run(self._open)
+        try:
+            await self.run(self._open)
+        except OSError as error:
+            _log.error("messages cannot be taken in yet: errno=%s", error.errno)
+
+    def require_open(self) -> None:
+        """For a thread. Raises OSError."""
+        if not self._is_open:
+            self._open()
 
     def begin(self) -> SpoolFile:
         """A new, empty message."""
@@ -89,6 +99,7 @@ class Spool:
         for entry in self._directory.iterdir():
             if not entry.name.startswith(f"{self._mark}-"):
                 entry.unlink(missing_ok=True)
+        self._is_open = True
 
 
 class SpoolFile:
@@ -163,6 +174,7 @@ class SpoolFile:
         if self._is_removed:
             return
         if self._descriptor < 0:
+            self._spool.require_open()
             flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
             self._descriptor = os.open(self.path, flags, 0o600)
         waiting, self._waiting = self._waiting, bytearray()

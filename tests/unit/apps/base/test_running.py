@@ -64,6 +64,31 @@ def test_what_the_loop_says_again_and_again_is_logged_now_and_then_with_its_numb
     assert len(complaints._kinds) <= MAX_KINDS
 
 
+def test_what_is_insisted_on_is_tried_until_it_works_and_told_once(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(running_module, "RETRY_S", 0)
+    tries: list[int] = []
+
+    async def scenario() -> None:
+        running, done = Running(), asyncio.Event()
+
+        async def work() -> None:
+            tries.append(1)
+            if len(tries) < 5:
+                raise OSError("full")
+            done.set()
+
+        running.insist("control", work)
+        await done.wait()
+        await asyncio.sleep(0.01)
+        await running.close()
+
+    asyncio.run(asyncio.wait_for(scenario(), 5))
+    assert len(tries) == 5
+    assert len(caplog.records) == 1
+
+
 def test_a_task_that_fails_begins_again(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

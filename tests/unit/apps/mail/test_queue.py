@@ -533,6 +533,32 @@ def test_a_disk_that_takes_nothing_is_452_and_leaves_nothing(
     bench.run(body)
 
 
+def test_a_queue_that_could_not_be_opened_opens_by_itself_once_the_disk_allows_it(
+    bench: Bench,
+) -> None:
+    in_the_way = bench.home.mail
+
+    async def second(queue: MailQueue) -> None:
+        for wanted in (put(queue), queue.list(), queue.due(5), queue.next_report()):
+            with pytest.raises(MailError) as caught:
+                await wanted
+            assert caught.value.code == 452
+        in_the_way.unlink()
+        former.rename(in_the_way)
+        (in_the_way / "queue" / "0123456789").write_bytes(b"of no row")
+        numbers = await asyncio.gather(*(put(queue) for _ in range(5)))
+        assert {row.id for row in await queue.list()} == {1, *numbers}
+        assert len(bench.files) == queue.totals()[0] == 6
+
+    async def first(queue: MailQueue) -> None:
+        await put(queue)
+
+    bench.run(first)
+    former = in_the_way.rename(in_the_way.with_name("former"))
+    in_the_way.write_bytes(b"")
+    bench.run(second)
+
+
 def test_a_folder_that_could_not_be_synced_is_synced_before_any_row_is_written(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

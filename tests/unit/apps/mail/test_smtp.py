@@ -510,6 +510,18 @@ def test_a_disk_that_takes_nothing_is_a_452_and_later_all_is_well(tmp_path: Path
     asyncio.run(run())
 
 
+def test_a_spool_that_could_not_be_opened_answers_452_until_it_can(tmp_path: Path) -> None:
+    async def run() -> None:
+        (tmp_path / "spool").write_bytes(b"in the way")
+        async with mail_world(tmp_path) as world:
+            client = await world.client()
+            assert (await client.mail(SENDER, [BOB], HEAD)).startswith("452 4.3.1")
+            (tmp_path / "spool").unlink()
+            assert (await client.mail(SENDER, [BOB], HEAD)).startswith("250")
+
+    asyncio.run(run())
+
+
 def test_an_error_of_ours_ends_one_connection_only(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -72,7 +72,8 @@ class MailQueue:
         self._clock = QueueClock(0.0)
         self._writer: Writer | None = None
         self._reader: sqlite3.Connection | None = None
-        self._reading = asyncio.Lock()
+        self._opening, self._reading = asyncio.Lock(), asyncio.Lock()
+        self._is_open = self._is_closed = False
         self._messages = self._bytes = 0
         self._wants_sync = False
         self.texts = TextQueue(self._do, self._read, self._q, self._unix_time)
@@ -82,18 +83,51 @@ class MailQueue:
     # --- Begin and end -----------------------------------------------------------------------
 
     async def open(self) -> None:
-        """Make or continue the queue. Raises MailError 452 if the disk does not allow that."""
-        with _disk_errors():
-            await self._in_thread(self._files.open)
+        """Make or continue the queue. Where the disk does not allow that now, whoever wants the queue later
+        tries again.
+        """
+        try:
+            await self._require_open()
+        except MailError as error:
+            _log.error("the mail queue cannot be opened yet", extra={"reason": error.cause})
+
+    async def _require_open(self) -> None:
+        """Raises MailError 452. Nothing may be written before: what has no row is removed by this."""
+        if self._is_open:
+            return
+        async with self._opening:
+            if self._is_open:
+                return
+            if self._is_closed:
+                raise MailError(452, "4.3.0", "the mail queue is closed")
+            with _disk_errors():
+                try:
+                    await self._open()
+                except BaseException:
+                    await self._let_go()
+                    raise
+            self._is_open = True
+            self.news.set()
+
+    async def _open(self) -> None:
+        await self._in_thread(self._files.open)
         self._writer = Writer(
             "mail queue", lambda: tables.connect(self._database), self._before_commit
         )
         names = await self._in_thread(self._files.names)
-        orphans = await self._do(lambda one: self._start(one, names))
+        orphans = await self._do_now(lambda one: self._start(one, names))
         for file in orphans:
             await self._in_thread(self._files.remove, file)
         self._reader = await self._in_thread(tables.connect, self._database)
-        self._messages, self._bytes = await self._read(tables.totals)
+        self._messages, self._bytes = await self._read_now(tables.totals)
+
+    async def _let_go(self) -> None:
+        if self._writer is not None:
+            await self._writer.close()
+            self._writer = None
+        if self._reader is not None:
+            self._reader.close()
+            self._reader = None
 
     def _start(self, connection: sqlite3.Connection, names: set[str]) -> set[str]:
         """After a crash: the files nobody needs. The senders of texts that are lost hear of it."""
@@ -109,12 +143,10 @@ class MailQueue:
 
     async def close(self) -> None:
         """End; everything asked for is on the disk."""
-        if self._writer is not None:
-            await self._writer.close()
-        async with self._reading:
-            if self._reader is not None:
-                self._reader.close()
-                self._reader = None
+        self._is_closed = True
+        async with self._opening, self._reading:
+            self._is_open = False
+            await self._let_go()
 
     # --- For submission and people -----------------------------------------------------------
 
@@ -137,6 +169,7 @@ class MailQueue:
         if not recipients or len(recipients) > MAX_RECIPIENTS:
             raise MailError(452, "4.5.3", f"a mail has 1 to {MAX_RECIPIENTS} recipients")
         rows = [(_node_of(one), str(Mailbox(one.local, "")), one.domain) for one in recipients]
+        await self._require_open()
         size = await self._size_of(message)
         self._require_room(size)
         self._messages, self._bytes = self._messages + 1, self._bytes + size
@@ -324,21 +357,28 @@ class MailQueue:
 
     async def _do(self, change: Change[T]) -> T:
         """A durable change; the clock is saved with it."""
-        if self._writer is None:
-            raise MailError(452, "4.3.0", "the mail queue is not open")
+        await self._require_open()
+        return await self._do_now(change)
 
+    async def _do_now(self, change: Change[T]) -> T:
         def with_clock(connection: sqlite3.Connection) -> T:
             result = change(connection)
             tables.save_clock(connection, self._q(), self._unix_time())
             return result
 
+        if self._writer is None:
+            raise MailError(452, "4.3.0", "the mail queue is closed")
         with _disk_errors():
             return await self._writer.do(with_clock)
 
     async def _read(self, question: Callable[[sqlite3.Connection], T]) -> T:
+        await self._require_open()
+        return await self._read_now(question)
+
+    async def _read_now(self, question: Callable[[sqlite3.Connection], T]) -> T:
         async with self._reading:
             if self._reader is None:
-                raise MailError(452, "4.3.0", "the mail queue is not open")
+                raise MailError(452, "4.3.0", "the mail queue is closed")
             with _disk_errors():
                 return await self._in_thread(question, self._reader)
 
