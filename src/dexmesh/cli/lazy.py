@@ -3,7 +3,7 @@
 Place     cli/main.py -> here -> typer
 Spec      docs/decisions/0008 (the start of the program is measured)
 Keeps     looks to everybody like a group with all its commands; a module is imported when a command of
-          it is used, shown, or completed
+          it is used, and not for a line in the help
 Not here  which commands there are (main.py)
 """
 
@@ -13,35 +13,66 @@ import importlib
 from collections.abc import Iterator, Mapping, MutableMapping
 from typing import Any, ClassVar
 
-from typer.core import TyperGroup
+from typer.core import TyperCommand, TyperGroup
 from typer.main import get_group_from_info
 from typer.models import TyperInfo
+
+from dexmesh.values import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """Where a command is, and its line in the help of the root.
+
+    `module`: a group, the `app` there. `module:commands`: the command of that name among those there.
+    """
+
+    place: str
+    summary: str
 
 
 class LazyGroup(TyperGroup):
     """The root of all commands. Subclasses name what waits in `waiting`."""
 
-    waiting: ClassVar[Mapping[str, str]] = {}
-    """Each name and where it is, in the order of the help.
-
-    `module`: a group, the `app` there. `module:commands`: the command of that name among those there.
-    """
+    waiting: ClassVar[Mapping[str, Waiting]] = {}
+    """In the order of the help."""
 
     def __init__(self, **attributes: Any) -> None:
         super().__init__(**attributes)
-        self.commands = _Commands(self, dict(self.commands), self.waiting)
+        self._lazy = _Commands(self, dict(self.commands), self.waiting)
+        self.commands = self._lazy
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The names, without a look at what they stand for."""
+        return list(self.commands)
+
+    def format_help(self, ctx: Any, formatter: Any) -> None:
+        """The help, with a line for whatever waits."""
+        self._lazy.is_shown = True
+        try:
+            super().format_help(ctx, formatter)
+        finally:
+            self._lazy.is_shown = False
 
 
 class _Commands(MutableMapping[str, Any]):
-    """Commands by name; what is not there yet is fetched when it is asked for."""
+    """Commands by name; what is not there yet is fetched when it is asked for.
 
-    def __init__(self, root: TyperGroup, there: dict[str, Any], waiting: Mapping[str, str]) -> None:
+    `is_shown`: only its line in the help is wanted.
+    """
+
+    def __init__(
+        self, root: TyperGroup, there: dict[str, Any], waiting: Mapping[str, Waiting]
+    ) -> None:
+        self.is_shown = False
         self._root = root
         self._there = there
         self._waiting = waiting
 
     def __getitem__(self, name: str) -> Any:
         if name not in self._there and name in self._waiting:
+            if self.is_shown:
+                return TyperCommand(name, help=self._waiting[name].summary)
             self._there[name] = self._fetch(name)
         return self._there[name]
 
@@ -59,7 +90,7 @@ class _Commands(MutableMapping[str, Any]):
         del self._there[name]
 
     def _fetch(self, name: str) -> Any:
-        module, _, several = self._waiting[name].partition(":")
+        module, _, several = self._waiting[name].place.partition(":")
         group = get_group_from_info(
             TyperInfo(getattr(importlib.import_module(module), several or "app"), name=name),
             pretty_exceptions_short=False,

@@ -15,7 +15,7 @@ import typer
 
 from dexmesh import __version__
 from dexmesh.cli import config, demo_command, doctor, identity, node, peers, ping, up
-from dexmesh.cli.lazy import LazyGroup
+from dexmesh.cli.lazy import LazyGroup, Waiting
 from dexmesh.cli.output import example, print_json, reports_errors
 from dexmesh.cli.places import JsonOption
 
@@ -23,20 +23,47 @@ from dexmesh.cli.places import JsonOption
 class Root(LazyGroup):
     """Commands of the node at once, those of the apps when they are asked for."""
 
-    waiting: ClassVar[Mapping[str, str]] = {
-        "mail": "dexmesh.cli.mail_commands",
-        "phone": "dexmesh.cli.phone_commands",
-        "call": "dexmesh.cli.call:commands",
-        "answer": "dexmesh.cli.call:commands",
-        "hangup": "dexmesh.cli.call_control:commands",
-        "hold": "dexmesh.cli.call_control:commands",
-        "dtmf": "dexmesh.cli.call_control:commands",
-        "calls": "dexmesh.cli.call_history:commands",
-        "text": "dexmesh.cli.text:commands",
-        "texts": "dexmesh.cli.text:commands",
-        "contact": "dexmesh.cli.contact",
-        "setup": "dexmesh.cli.setup",
-        "names": "dexmesh.cli.names",
+    waiting: ClassVar[Mapping[str, Waiting]] = {
+        "mail": Waiting("dexmesh.cli.mail_commands", "Mail between people, no server in between."),
+        "phone": Waiting(
+            "dexmesh.cli.phone_commands",
+            "The phone. Alone, it is one: it rings, answers, and shows what comes.",
+        ),
+        "call": Waiting("dexmesh.cli.call:commands", "Call somebody and talk."),
+        "answer": Waiting("dexmesh.cli.call:commands", "Take the call that rings."),
+        "hangup": Waiting(
+            "dexmesh.cli.call_control:commands", "End a call, or decline one that rings."
+        ),
+        "hold": Waiting(
+            "dexmesh.cli.call_control:commands",
+            "Hold a call: nobody hears anything until it goes on.",
+        ),
+        "dtmf": Waiting(
+            "dexmesh.cli.call_control:commands",
+            "Press keys in a call, for a machine at the other side.",
+        ),
+        "calls": Waiting(
+            "dexmesh.cli.call_history:commands",
+            "Show calls, the latest last: missed, answered, and what was said to the voicemail.",
+        ),
+        "text": Waiting(
+            "dexmesh.cli.text:commands", "Write somebody a text; what cannot be delivered waits."
+        ),
+        "texts": Waiting(
+            "dexmesh.cli.text:commands",
+            "Show texts, the latest last; with a name, the conversation with somebody.",
+        ),
+        "contact": Waiting(
+            "dexmesh.cli.contact", "The people you know, for mail and everything else."
+        ),
+        "setup": Waiting(
+            "dexmesh.cli.setup",
+            "Print the configuration of a mail program or a phone for this node.",
+        ),
+        "names": Waiting(
+            "dexmesh.cli.names",
+            "Names of the mesh: <key>.k, <key>.cjdns.alt, <petname>.cjdns.alt.",
+        ),
     }
 
 

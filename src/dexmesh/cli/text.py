@@ -58,7 +58,10 @@ def text(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Write somebody a text; if it cannot be delivered now, it goes out when that node shows itself."""
+    """Write somebody a text; what cannot be delivered waits.
+
+    It goes out as soon as that node shows itself, and `dexmesh texts --waiting` says why it did not.
+    """
     body = " ".join(words) if words else _typed()
     if not body.strip():
         misused("the text is empty", f'dexmesh text {name} "words"')
