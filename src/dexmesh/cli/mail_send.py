@@ -19,10 +19,19 @@ import typer
 from dexmesh.cli.mail import app
 from dexmesh.cli.mail_text import read_text
 from dexmesh.cli.mail_words import NUMBERS, FolderOption, NumberArgument, fetch, plain_reason
-from dexmesh.cli.output import Exit, example, misused, note, print_json, reports_errors, say
+from dexmesh.cli.output import (
+    Exit,
+    example,
+    fail,
+    misused,
+    note,
+    print_json,
+    reports_errors,
+    say,
+)
 from dexmesh.cli.places import JsonOption
 from dexmesh.cli.service import HomeOption, UserOption, service_of
-from dexmesh.cli.words import ago
+from dexmesh.cli.words import ago, size_in_words
 
 if TYPE_CHECKING:
     from dexmesh.apps.base.control import ControlClient
@@ -73,8 +82,8 @@ def send(
 ) -> None:
     """Send a mail. Type the text and end it with Ctrl-D or a single dot, or pipe it in."""
     to, title = _people_and_subject(words, subject)
-    files = _read_files(attach or ())
     with service_of(home, user) as service:
+        files = _read_files(service, attach or ())
         people, copies = _resolve(service, to, cc or ())
         text = read_text(message, edit, "")
         letter = _letter(service, people, copies, title, text, files)
@@ -110,8 +119,8 @@ def reply(
     as_json: JsonOption = False,
 ) -> None:
     """Answer a mail."""
-    files = _read_files(attach or ())
     with service_of(home, user) as service:
+        files = _read_files(service, attach or ())
         row, mail = _open(service, number, folder)
         own = str(service.call("mail.whoami")["address"])
         to, others = _answered(mail, everybody)
@@ -246,11 +255,19 @@ def _resolve(
     return found[: len(to)], found[len(to) :]
 
 
-def _read_files(paths: Sequence[Path]) -> list[Attached]:
+def _read_files(service: ControlClient, paths: Sequence[Path]) -> list[Attached]:
+    """The files to be attached; ends before reading any where they cannot fit."""
     import mimetypes
 
     from dexmesh.apps.mail.proto.letters import Attached
 
+    most = int(service.call("mail.whoami")["max_message_bytes"]) if paths else 0
+    size = sum(path.stat().st_size for path in paths)
+    if size > (room := most * 3 // 4):
+        fail(
+            f"the files have {size_in_words(size)}: that is too much for a mail",
+            f"{size_in_words(room)} fit into one; a link to them, or several mails, may do",
+        )
     files = []
     for path in paths:
         media = mimetypes.guess_type(path.name)[0] or "application/octet-stream"

@@ -355,7 +355,12 @@ def test_several_people_copies_and_files(world: DeskWorld, tmp_path: Path) -> No
 def test_what_is_too_big_is_refused_in_words(world: DeskWorld, tmp_path: Path) -> None:
     eve(world)
     file = tmp_path / "big"
-    file.write_bytes(bytes(3_000_000))
+    file.touch()
+    os.truncate(file, 1 << 40)  # nobody reads that first
+    error = mail("send", "eve", "x", "-m", "y", "-a", file, code=Exit.FAILED).stderr
+    assert "too much for a mail" in error
+    assert "1.4 MB fit into one" in error
+    os.truncate(file, 1_499_000)  # fits, but not together with its line ends
     error = mail("send", "eve", "x", "-m", "y", "-a", file, code=Exit.FAILED).stderr
     assert "at most 2000000 bytes" in error
     assert as_json("queue")["waiting"] == []

@@ -185,9 +185,10 @@ class Sending:
         if upload.file.size + len(data) > self._desk.settings.max_message_bytes:
             await self._drop(token)
             most = self._desk.settings.max_message_bytes
-            raise MailError(
-                552, "5.3.4", f"a message has at most {most} bytes, attachments included"
+            text = (
+                f"a mail has at most {most} bytes, in which files take a third more than they have"
             )
+            raise MailError(552, "5.3.4", text)
         upload.touched = time.monotonic()
         _accepted(await upload.file.write(data))
         return {"upload": token, "size": upload.file.size}
