@@ -19,7 +19,7 @@ from dexmesh.apps.call.phone.core import uri_at
 from dexmesh.apps.call.sip.uri import SipUri, parse_uri
 from dexmesh.apps.contacts.book import AddressBook
 from dexmesh.apps.contacts.contact import Contact, sip_address
-from dexmesh.apps.contacts.recipients import Suggestions
+from dexmesh.apps.contacts.recipients import Suggestions, node_of
 from dexmesh.errors import AppError, DecodeError, DexmeshError
 from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
@@ -49,7 +49,10 @@ def find_target(book: AddressBook, text: str) -> Target:
         return _by_uri(book, text)
     found = book.resolve_recipient(_BRACKETS.sub("@[IPv6:", text))
     if isinstance(found, Suggestions):
-        raise found.error()
+        node = node_of(text)
+        if node is None or book.by_address(node):
+            raise found.error()
+        return Target(node, uri_at(node), text)  # whoever is first there
     address = parse_domain(found.domain, book.address_of)
     if address is None:
         raise AppError(f"{text[:80]} is no node of the mesh", "calls and texts stay on the mesh")

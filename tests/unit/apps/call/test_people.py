@@ -31,6 +31,8 @@ def book(tmp_path: Path) -> AddressBook:
         ("bob@[fc00::b]", "sip:bob@[fc00::b]", "bobby"),
         ("bob@[IPv6:fc00::b]", "sip:bob@[fc00::b]", "bobby"),
         ("sip:[fc00::b]", "sip:[fc00::b]", "bobby"),
+        ("fc00::b", "sip:bob@[fc00::b]", "bobby"),
+        ("fc00::1", "sip:[fc00::1]", "fc00::1"),
         ("sip:zoe@[fc00::b]", "sip:zoe@[fc00::b]", "sip:zoe@[fc00::b]"),
         ("zoe@[fc00::b]", "sip:zoe@[fc00::b]", "zoe@[IPv6:fc00::b]"),
         ("sip:zoe@[fc00::1]:5070", "sip:zoe@[fc00::1]:5070", "sip:zoe@[fc00::1]:5070"),
