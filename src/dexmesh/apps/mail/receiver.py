@@ -30,8 +30,8 @@ from dexmesh.apps.mail.proto.policy import judge_recipient, judge_sender
 from dexmesh.apps.mail.proto.receiving import Arrival, edit_received
 from dexmesh.apps.mail.proto.refusals import Reason, Refusal
 from dexmesh.apps.mail.proto.strangers import MAX_BYTES, TOO_BIG_TEXT
+from dexmesh.apps.mail.roles import Recipient, Talk
 from dexmesh.apps.mail.serving import LIMITS, Limits, MailServer, Source, source_address
-from dexmesh.apps.mail.smtp import Recipient, Talk
 from dexmesh.apps.mail.spool import Spool
 from dexmesh.apps.mail.store.values import DeliveryResult, Folder, ReceivedMail
 from dexmesh.errors import MailError

@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from dexmesh.apps.mail.counters import Counters, Event
 from dexmesh.apps.mail.proto.refusals import Reason, Refusal
+from dexmesh.apps.mail.roles import Role
 from dexmesh.apps.mail.spool import Spool
 from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
 
 if TYPE_CHECKING:
-    from dexmesh.apps.mail.smtp import Conversation, Role
+    from dexmesh.apps.mail.smtp import Conversation
 
 MAX_CONNECTIONS = 100  # mail.md §4
 MAX_CONNECTIONS_PER_ADDRESS = 10  # mail.md §4

@@ -5,7 +5,8 @@ Spec      docs/apps/mail.md §4; RFC 5321, 1870 (SIZE), 2034 (enhanced codes), 2
           3207 (STARTTLS), 4954 (AUTH), 6152 (8BITMIME), 6531 (SMTPUTF8)
 Keeps     every wait has a limit, every session an end; each refusal is counted; addresses and
           contents reach no log; 250 after DATA only when the role says the mail is on disk
-Not here  reading lines (inbox.py), messages (incoming.py), arguments (proto/commands.py)
+Not here  what the two roles have in common (roles.py), reading lines (inbox.py), messages (incoming.py),
+          arguments (proto/commands.py)
 
 aiosmtpd gives the protocol object, STARTTLS and the table of commands. Its command loop is not used:
 it logs what clients say, takes a bare LF for a line end, and knows no enhanced codes.
@@ -17,14 +18,12 @@ import asyncio
 import contextlib
 import logging
 import ssl
-from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import field, replace
-from typing import TYPE_CHECKING, Protocol
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from aiosmtpd.smtp import SMTP
 
-from dexmesh.apps.base.mailbox import Mailbox
-from dexmesh.apps.mail.callback import Callbacks
 from dexmesh.apps.mail.counters import Event
 from dexmesh.apps.mail.inbox import READ_BYTES, Inbox, LineError
 from dexmesh.apps.mail.incoming import IncomingMessage, Message
@@ -36,11 +35,10 @@ from dexmesh.apps.mail.proto.commands import (
     judge_rcpt_parameters,
     parse_path,
 )
-from dexmesh.apps.mail.proto.headers import Header
 from dexmesh.apps.mail.proto.reach import CALLBACK_KEYWORD
 from dexmesh.apps.mail.proto.refusals import Reason, Refusal, printable
+from dexmesh.apps.mail.roles import Recipient, Talk
 from dexmesh.apps.mail.spool import NO_ROOM
-from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
 
 if TYPE_CHECKING:
@@ -68,89 +66,6 @@ CLOSING = Refusal(421, "4.3.2", "the mail service ends here for now", Reason.CLO
 
 _log = logging.getLogger(__name__)
 logging.getLogger("mail.log").setLevel(logging.ERROR)  # aiosmtpd's own: it names who connects
-
-
-@dataclass(frozen=True, slots=True)
-class Recipient:
-    """One accepted RCPT. `users` are the local users behind it; none means another node's mailbox."""
-
-    mailbox: Mailbox
-    users: tuple[str, ...] = ()
-    parameters: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Talk:
-    """What is known about a connection and its current mail."""
-
-    remote: Address
-    helo: str = ""
-    is_extended: bool = False
-    is_encrypted: bool = False
-    user: str | None = None
-    has_sender: bool = False
-    sender: Mailbox | None = None
-    parameters: Mapping[str, str] = field(default_factory=dict)
-    recipients: list[Recipient] = field(default_factory=list)
-
-    @property
-    def protocol(self) -> str:
-        """The word for Received (RFC 3848): ESMTP, ESMTPSA, ..."""
-        if not self.is_extended:
-            return "SMTP"
-        return "ESMTP" + "S" * self.is_encrypted + "A" * (self.user is not None)
-
-    def forget_mail(self) -> None:
-        """RSET: sender and recipients are gone, the rest stays."""
-        self.has_sender, self.sender, self.parameters, self.recipients = False, None, {}, []
-
-
-class Role(Protocol):
-    """What the two servers decide differently. No method but `take` and `authenticate` waits."""
-
-    @property
-    def hostname(self) -> str:
-        """How the server calls itself."""
-
-    @property
-    def max_bytes(self) -> int:
-        """The biggest message."""
-
-    @property
-    def tls(self) -> ssl.SSLContext | None:
-        """For STARTTLS; None to not offer it."""
-
-    @property
-    def has_login(self) -> bool:
-        """Whether AUTH is offered."""
-
-    @property
-    def has_dsn(self) -> bool:
-        """Whether the parameters of RFC 3461 are accepted."""
-
-    @property
-    def callbacks(self) -> Callbacks | None:
-        """Calls back other nodes that ask (callback.py); None to not offer it."""
-
-    def may_connect(self, address: Address) -> bool:
-        """Whether this server talks to that source at all."""
-
-    def judge_sender(self, talk: Talk, sender: Mailbox | None, size: int) -> Refusal | None:
-        """MAIL FROM; None as sender is `<>`. `size` is what the client says the message has, else 0."""
-
-    def judge_recipient(
-        self, talk: Talk, mailbox: Mailbox, parameters: Mapping[str, str]
-    ) -> Recipient | Refusal:
-        """RCPT TO."""
-
-    def edit_header(self, talk: Talk, header: Header) -> bytes | Refusal:
-        """The header as it is stored, with the empty line."""
-
-    async def take(self, talk: Talk, message: Message) -> Refusal | None:
-        """Put the message where it belongs and remove its spool file; None: it is durable."""
-
-    async def authenticate(self, name: str, password: str) -> str | None:
-        """The local user with this password."""
 
 
 class Conversation(SMTP):

@@ -38,8 +38,8 @@ from dexmesh.apps.mail.proto.submitting import (
     own_sender,
 )
 from dexmesh.apps.mail.queue.rows import DsnAsked, Notify, QueueId
+from dexmesh.apps.mail.roles import Recipient, Talk
 from dexmesh.apps.mail.serving import Limits, MailServer, Source, source_address
-from dexmesh.apps.mail.smtp import Recipient, Talk
 from dexmesh.apps.mail.spool import Spool
 from dexmesh.apps.mail.store.values import DeliveryResult, Folder, ReceivedMail
 from dexmesh.errors import MailError
