@@ -2,7 +2,7 @@
 
 Place     cli/call.py, cli/phone_seat.py -> here -> inbox.py
 Keeps     the terminal is given back as it was; Ctrl-C still is a signal; nothing happens where standard
-          input is no terminal
+          input is no terminal, or belongs to another job (`dexmesh phone &`)
 """
 
 from __future__ import annotations
@@ -47,9 +47,18 @@ def keys(inbox: Inbox, *, wanted: bool = True) -> Iterator[bool]:
 
 def _terminal() -> int | None:
     try:
-        return sys.stdin.fileno() if sys.stdin.isatty() else None
+        descriptor = sys.stdin.fileno() if sys.stdin.isatty() else None
     except (OSError, ValueError):  # closed, or not of the operating system
         return None
+    return descriptor if descriptor is not None and _is_in_front(descriptor) else None
+
+
+def _is_in_front(descriptor: int) -> bool:
+    """Whether this job may read; a job in the background would be stopped for it."""
+    try:
+        return os.tcgetpgrp(descriptor) == os.getpgrp()
+    except OSError:  # not the terminal that steers jobs
+        return True
 
 
 def _listen(descriptor: int, inbox: Inbox, is_over: threading.Event) -> None:

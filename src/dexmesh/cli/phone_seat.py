@@ -35,6 +35,7 @@ from dexmesh.errors import AppError, DexmeshError, NoServiceError, PermissionNee
 RETRY_S: Final = 2.0  # ours: between tries to find the service again
 _TICK_S: Final = 0.1
 _MOST_NEWS: Final = 50
+_MOST_CHARS: Final = 200  # of a text that came while nobody looked; `dexmesh texts` has it all
 
 
 @app.callback(invoke_without_command=True, epilog=example("dexmesh phone --auto-answer"))
@@ -187,7 +188,7 @@ class DeskPhone:
             case "missed":
                 self._tell(event, f"{who(event['caller'])} called: {event['reason']}")
             case "text":
-                indented = str(event["text"]).replace("\n", "\n    ")
+                indented = "\n    ".join(str(event["text"]).splitlines())
                 self._tell(event, f"{who(event['caller'])} writes: {indented}")
                 _beep()
 

@@ -143,6 +143,19 @@ def test_single_keys_are_heard_and_the_terminal_is_given_back(
     os.close(ours)
 
 
+def test_a_job_in_the_background_does_not_touch_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    ours, theirs = pty.openpty()
+    monkeypatch.setattr(sys, "stdin", os.fdopen(theirs))
+    monkeypatch.setattr(os, "tcgetpgrp", lambda _descriptor: 1)
+    before = termios.tcgetattr(theirs)
+    with keys(Inbox()) as has_keys:
+        assert not has_keys
+        assert termios.tcgetattr(theirs) == before
+    os.close(ours)
+
+
 def test_without_a_terminal_there_are_no_keys(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("q"))
     with keys(Inbox()) as has_keys:
