@@ -45,7 +45,8 @@ _NUMBER = re.compile(r"[tT]?([1-9][0-9]{0,14})")
 @reports_errors
 def text(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A petname, an address, sip:name@[fc..], a key.")
+        str,
+        typer.Argument(metavar="NAME", help="A petname, an address, sip:name@[ADDRESS], a key."),
     ],
     words: Annotated[
         list[str] | None,
@@ -92,9 +93,6 @@ def _say_fate(told: dict[str, Any]) -> None:
     else:
         say(f"waiting for {told['to']}: {told['reason'] or 'no answer yet'}")
         note("  it goes out as soon as that node shows itself (`dexmesh texts --waiting`)")
-
-
-IdOption = Annotated[str | None, typer.Option(metavar="ID|all")]
 
 
 @commands.command(epilog=example("dexmesh texts stuart"))
