@@ -50,7 +50,8 @@ EventsOption = Annotated[
 @reports_errors
 def call(
     name: Annotated[
-        str, typer.Argument(metavar="NAME", help="A petname, an address, sip:name@[fc..], a key.")
+        str,
+        typer.Argument(metavar="NAME", help="A petname, an address, sip:name@[ADDRESS], a key."),
     ],
     play: PlayOption = None,
     record: RecordOption = None,

@@ -69,7 +69,7 @@ def add(
     ] = None,
     full_name: Annotated[str, typer.Option("--full-name", help="The name in front of mails.")] = "",
     sip: Annotated[
-        list[str] | None, typer.Option("--sip", help="A SIP address (sip:bob@[fc..]).")
+        list[str] | None, typer.Option("--sip", help="A SIP address (sip:bob@[ADDRESS]).")
     ] = None,
     remark: Annotated[str, typer.Option("--note", help="Anything to remember.")] = "",
     verified: Annotated[
