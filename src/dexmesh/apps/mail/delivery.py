@@ -42,6 +42,7 @@ CONNECT_AFTER_SIGN_S = 8.0  # ours: a new packet is sooner there than the fifth 
 WATCHED = 4096  # ours: nodes whose return is noticed
 TROUBLE_S = 10.0  # ours: pause after our own disk said no
 OUR_FAULT = "this machine made a mistake, which its log tells"
+CANCEL_S = 0.5  # ours: then a task is cancelled anew (asyncio.wait_for may swallow it, bpo-37658)
 VERDICT_S = 5.0  # ours: at the end, for answers of nodes that have a whole message
 
 log = logging.getLogger(__name__)
@@ -168,9 +169,11 @@ class Delivery:
             task.cancel()
         if waited:
             await asyncio.wait(waited, timeout=VERDICT_S)
-        for task in waited:
-            task.cancel()
-        await asyncio.gather(*tasks.values(), return_exceptions=True)
+        left = set(tasks.values())
+        while left:
+            for task in left:
+                task.cancel()
+            _, left = await asyncio.wait(left, timeout=CANCEL_S)
         self._tasks.clear()
 
     async def _patiently(self, work: Callable[[], Awaitable[None]]) -> None:
@@ -267,6 +270,7 @@ class Delivery:
         try:
             is_broken = await self._speak(target, work, is_flush)
         except CallError as error:
+            _heed_cancel()
             self._counts["silent"] += 1
             log.debug("a node could not be called", extra={"reason": error.outcome.text})
             await self._queue.record_silence(address, error.outcome)
@@ -287,6 +291,7 @@ class Delivery:
         within_s = CONNECT_AFTER_SIGN_S if is_flush else CONNECT_S
         try:
             async with connected(self._me, target, within_s, taken) as session:
+                _heed_cancel()
                 self._lines[address].session = session
                 self._calls.handle_greeted(address)
                 await self._queue.record_reached(address)
@@ -303,6 +308,7 @@ class Delivery:
         while work and not (session.is_broken or self._is_closing) and count < MAILS_A_CALL:
             for one in work:
                 self._count(await self._settle(session, target.address, one))
+                _heed_cancel()
                 if session.is_broken or self._is_closing:
                     break
             count += len(work)
@@ -336,3 +342,10 @@ class Delivery:
     def _key_of(self, address: Address) -> PublicKey | None:
         keys = (key for contact in self._book.by_address(address) for key in contact.keys)
         return next((key for key in keys if address_of(key) == address), None)
+
+
+def _heed_cancel() -> None:
+    """A library may swallow that we were cancelled: a call that was given up goes no further."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError

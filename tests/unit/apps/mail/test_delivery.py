@@ -79,6 +79,9 @@ class FakeMesh:
         self.greeting_s: dict[Address, float] = {}
         self.verdict: asyncio.Event | None = None  # set when a server has made up its mind
         self.deciding = False
+        self.swallows = (
+            False  # as asyncio.wait_for of Python 3.11 now and then does with a cancellation
+        )
         self.answers: dict[str, Outcome] = {}
         self.handed: list[tuple[str, int]] = []
         self.calls: list[Address] = []
@@ -108,7 +111,12 @@ class FakeMesh:
                 raise CallError(unreachable("the node does not answer"))
             with socket.socket() as opened:
                 taken(opened)
-                await asyncio.sleep(self.greeting_s.get(address, 0.0))
+                try:
+                    await asyncio.sleep(self.greeting_s.get(address, 0.0))
+                except asyncio.CancelledError:
+                    if not self.swallows:
+                        raise
+                    await asyncio.sleep(self.greeting_s.get(address, 0.0))
                 yield FakeSession(self, target)
         finally:
             self.under_way[address] -= 1
@@ -277,6 +285,51 @@ def test_at_the_end_an_answer_that_is_due_is_waited_for_and_no_other_mail_begun(
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)
         assert [number for _, number in mesh.handed] == [1, 2]
+        await world.queue.close()
+
+    asyncio.run(body())
+
+
+def test_a_call_that_was_given_up_hands_nothing_over_though_it_did_not_notice(
+    run: Run, mesh: FakeMesh, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mesh.present.add(BOB)
+    mesh.greeting_s[BOB] = 60.0
+    mesh.swallows = True
+    monkeypatch.setattr(module, "is_stuck", lambda _opened: True)
+
+    async def body(world: World) -> None:
+        await world.put()
+        await world.until(lambda: BOB in world.delivery._lines)
+        mesh.under_way.clear()  # the former call is none any more
+        mesh.greeting_s[BOB] = 1.0
+        world.delivery.heard(BOB)
+        await world.until(lambda: world.queue.totals()[0] == 0)
+        await asyncio.sleep(1.0)
+        assert len(mesh.calls) == 2
+        assert len(mesh.handed) == 1
+        assert world.delivery.counters["silent"] == 0
+
+    run(body)
+
+
+def test_the_end_comes_though_a_call_does_not_notice_it(tmp_path: Path, mesh: FakeMesh) -> None:
+    mesh.present.add(BOB)
+    mesh.greeting_s[BOB] = 60.0
+    mesh.swallows = True
+
+    async def body() -> None:
+        world = World(tmp_path, mesh)
+        await world.spool.open()
+        await world.queue.open()
+        await world.put()
+        running = asyncio.create_task(world.delivery.run())
+        await world.until(lambda: BOB in world.delivery._lines)
+        running.cancel()
+        await asyncio.wait([running], timeout=5)
+        assert running.done()
+        assert mesh.handed == []
+        assert [row.tries for row in await world.queue.list()] == [0]
         await world.queue.close()
 
     asyncio.run(body())
