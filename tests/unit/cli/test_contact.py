@@ -606,6 +606,22 @@ def test_an_editor_that_fails_at_once_leaves_nothing_behind(
     assert list(tmp_path.glob("*.vcf")) == []
 
 
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root to become somebody else")
+def test_the_book_of_another_account_is_a_right_that_is_missing(
+    run: Run, people: AddressBook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for folder in people.path.parents:
+        if not folder.stat().st_mode & 0o001:
+            folder.chmod(folder.stat().st_mode | 0o011)
+    os.seteuid(65534)
+    try:
+        done = run("contact", "list")
+    finally:
+        os.seteuid(0)
+    assert done.exit_code == 77
+    assert "may not be used by you" in done.stderr
+
+
 def test_nobody_is_removed_unasked(run: Run, people: AddressBook) -> None:
     assert run("contact", "remove", "bob").exit_code == 2
     assert json.loads(run("contact", "remove", "BOB", "--yes", "--json").stdout) == {

@@ -20,7 +20,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TypeAlias
 
-from dexmesh.errors import ContactError
+from dexmesh.errors import ContactError, PermissionNeededError
 
 LOCK_WAIT_S = 10.0  # ours: an import of many contacts takes a few
 MANY_FILES = 32  # ours: from here on one sync of the disk is cheaper than one for each file
@@ -237,6 +237,10 @@ def _lock(descriptor: int) -> None:
             time.sleep(_POLL_S)
 
 
+class NotYourBookError(ContactError, PermissionNeededError):
+    """The address book belongs to another account; be that one, or root."""
+
+
 def _not_yours(path: Path) -> ContactError:
     hint = "Run it as the owner of the address book, or as root: sudo dexmesh contact ..."
-    return ContactError(f"{path} may not be used by you", hint)
+    return NotYourBookError(f"{path} may not be used by you", hint)
