@@ -135,6 +135,7 @@ def _open(wish: Wish) -> socket.socket:
     try:
         if wish.is_tcp:
             opened.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            opened.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # connections inherit it
         if family == socket.AF_INET6:
             opened.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         if wish.purpose in {Purpose.RECEIVE, Purpose.PHONE}:

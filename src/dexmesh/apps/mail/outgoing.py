@@ -117,7 +117,10 @@ async def connected(
 
 
 async def _connect(me: Me, target: Target, within_s: float) -> socket.socket:
-    opened = socket.socket(socket.AF_INET6, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    kind = socket.SOCK_STREAM | socket.SOCK_CLOEXEC
+    # With its protocol: asyncio switches TCP_NODELAY on only where it is told that this is TCP. Without, the
+    # dot that ends a message waits for the acknowledgement of its text.
+    opened = socket.socket(socket.AF_INET6, kind, socket.IPPROTO_TCP)
     try:
         opened.setblocking(False)
         opened.bind((format_address(me.address), 0))

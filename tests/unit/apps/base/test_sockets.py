@@ -53,6 +53,16 @@ def test_the_settings_say_what_is_opened() -> None:
     assert wishes(me, off) == []
 
 
+def test_short_answers_of_a_server_do_not_wait_for_each_other() -> None:
+    listening = open_all([Wish(Purpose.SUBMIT, "127.0.0.1", port := _free_port())])
+    (server,) = listening.of(Purpose.SUBMIT)
+    with socket.create_connection(("127.0.0.1", port)):
+        server.setblocking(True)
+        with server.accept()[0] as accepted:
+            assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+    listening.close()
+
+
 def test_the_mesh_address_may_come_later() -> None:
     listening = open_all([Wish(Purpose.RECEIVE, AWAY, _free_port())])
     assert len(listening.of(Purpose.RECEIVE)) == 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import resource
+import socket
 import time
 from collections.abc import Callable, Coroutine
 from pathlib import Path
@@ -86,6 +87,18 @@ def test_a_message_arrives_byte_for_byte_with_its_dots_stuffed(path: Path) -> No
     assert server.commands("MAIL")[0].startswith(f"MAIL FROM:<me@x> SIZE={len(TEXT)}")
     assert len(server.commands("RCPT")) == 2
     assert server.lines[-1] == "QUIT"
+
+
+def test_the_dot_at_the_end_does_not_wait_until_its_text_is_acknowledged() -> None:
+    server = ScriptedServer()
+
+    async def body(session: Outgoing) -> None:
+        transport = session._client.transport
+        assert transport is not None
+        opened = transport.get_extra_info("socket")
+        assert opened.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+
+    talk(server, body)
 
 
 def test_several_messages_go_over_one_session(path: Path) -> None:
