@@ -107,8 +107,8 @@ def drain(sender: MailMachine) -> None:
     def is_empty() -> bool:
         sender.dexmesh("mail", "retry", "all", check=False)
         time.sleep(1)
-        status = json.loads(sender.dexmesh("mail", "status", "--json"))
-        return bool(status["waiting"]["mails"] == 0)
+        status = json.loads(sender.dexmesh("mail", "status", "--json", check=False) or "{}")
+        return bool(status.get("running") and status["waiting"]["mails"] == 0)
 
     wait_until(is_empty, DRAIN_S, "the queue to empty")
 
