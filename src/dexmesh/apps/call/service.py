@@ -250,7 +250,6 @@ class PhoneService:
 
     @_act.register
     def _(self, output: Established) -> None:
-        self._ringing.pop(output.call, None)
         self.seats.tell(output.call, {"event": "established", "plan": output.plan.as_dict()})
         self._stop_bells(output.call, "voicemail" if output.call in self._machines else "answered")
 
@@ -284,7 +283,6 @@ class PhoneService:
         }
         self.seats.tell(output.call, event, is_last=True)
         self.seats.drop_call(output.call)
-        self._ringing.pop(output.call, None)
         self._stop_bells(output.call, str(output.reason))
         self.statistics.pop(output.call, None)
         if output.call in self._machines:
@@ -293,8 +291,10 @@ class PhoneService:
             self._later(self._add(_call_entry(output)))
 
     def _stop_bells(self, call: CallId, why: str) -> None:
-        event = {"event": "stopped", "call": call, "reason": why}
-        self.seats.ring(self._directory.users(), event)
+        ringing = self._ringing.pop(call, None)
+        if ringing is not None:
+            event = {"event": "stopped", "call": call, "reason": why}
+            self.seats.ring(ringing.users, event)
 
     @_act.register
     def _(self, output: Missed) -> None:
