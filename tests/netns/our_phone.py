@@ -46,10 +46,10 @@ class OurPhone:
         path = f"/proc/{self.machine.pid}/root{self.home}/control.sock"
         return ControlClient(Path(path), self.user)
 
-    def ask(self, call: str, **arguments: Any) -> dict[str, Any]:
+    def ask(self, name: str, /, **arguments: Any) -> dict[str, Any]:
         """The result of one control call."""
         with self.connect() as service:
-            return service.call(call, **arguments)
+            return service.call(name, **arguments)
 
     def switch(self, **switches: bool) -> None:
         """As `dexmesh phone auto-answer on` and its sisters."""
@@ -104,7 +104,7 @@ class OurProgram:
 
     def __init__(self, phone: OurPhone, program: subprocess.Popen[bytes], log: str) -> None:
         self._phone, self._program, self._log = phone, program, log
-        self._seen = 0
+        self._seen = self._forgotten = 0
 
     def __enter__(self) -> Self:
         return self
@@ -122,6 +122,14 @@ class OurProgram:
         """Everything it told."""
         whole, _, _ = self.said().rpartition("\n")
         return [json.loads(line) for line in whole.splitlines() if line.startswith("{")]
+
+    def news(self) -> list[Event]:
+        """What it told since `forget`."""
+        return self.events()[self._forgotten :]
+
+    def forget(self) -> None:
+        """Expect from now on what it tells from now on."""
+        self._forgotten = self._seen = len(self.events())
 
     def expect(self, name: str, limit_s: float = EVENT_S, **facts: object) -> Event:
         """Wait for an event behind the last one that was expected."""
@@ -148,3 +156,14 @@ class OurProgram:
     def wait(self, limit_s: float = EVENT_S) -> int:
         """Its exit code."""
         return self._program.wait(limit_s)
+
+    @property
+    def pid(self) -> int:
+        """The process itself, as the host numbers it."""
+        children = f"/proc/{self._program.pid}/task/{self._program.pid}/children"
+        return int(Path(children).read_text().split()[0])
+
+    def kill(self) -> None:
+        """End it in the middle of whatever it does."""
+        os.kill(self.pid, signal.SIGKILL)
+        self._program.wait(EVENT_S)

@@ -40,16 +40,19 @@ class Sipp:
         """How others call it."""
         return f"sip:{self.user}@[{self.at.address}]"
 
-    def play(self, scenario: str, uri: str = "", *, status: int = 200, **keys: str | int) -> str:
+    def play(
+        self, scenario: str, uri: str = "", *, host: str = "", status: int = 200, **keys: str | int
+    ) -> str:
         """Run a scenario to its end; returns every message it sent and took."""
-        return self.start(scenario, uri, status=status, **keys).wait()
+        return self.start(scenario, uri, host=host, status=status, **keys).wait()
 
     def start(
-        self, scenario: str, uri: str = "", *, status: int = 200, **keys: str | int
+        self, scenario: str, uri: str = "", *, host: str = "", status: int = 200, **keys: str | int
     ) -> Running:
         """Begin a scenario: towards `uri`, or, without one, wait for somebody's request.
 
-        `keys` are `talk_ms`, `hold_ms`, `ring_ms` and `method`, or one of those in `_keys`.
+        `host` is the address it goes to, where the URI names another one. `keys` are `talk_ms`,
+        `hold_ms`, `ring_ms` and `method`, or one of those in `_keys`.
         """
         self._runs += 1
         machine, name = self.at.machine, f"sipp-{self.port}-{self._runs}"
@@ -58,7 +61,8 @@ class Sipp:
         assert keys.keys() <= self._keys(uri).keys(), keys
         file = machine.folder / f"{name}.xml"
         file.write_text(_fill((SCENARIOS / f"{scenario}.xml").read_text(), filled))
-        argv = [*self._command(file), *([_peer_of(uri)] if uri else [])]
+        peer = f"[{host}]:5060" if host else _peer_of(uri)
+        argv = [*self._command(file), *([peer] if uri else [])]
         for key, value in (self._keys(uri) | keys).items():
             argv += ["-key", key, str(value)]
         program = machine.start(argv, log=f"{name}.log", env={"TERM": "dumb"})
