@@ -26,7 +26,7 @@ from dexmesh.cli.output import (
     reports_errors,
     say,
 )
-from dexmesh.cli.places import JsonOption
+from dexmesh.cli.places import JsonOption, seconds
 from dexmesh.cli.service import HomeOption, UserOption, service_of
 from dexmesh.cli.words import size_in_words, when
 
@@ -48,7 +48,11 @@ def list_mail(
     wait: Annotated[
         float,
         typer.Option(
-            "--wait", min=0, max=280, help="Seconds to wait while there is nothing to show."
+            "--wait",
+            min=0,
+            max=280,
+            callback=seconds,
+            help="Seconds to wait while there is nothing to show.",
         ),
     ] = 0,
     user: UserOption = None,

@@ -29,7 +29,7 @@ from dexmesh.cli.output import (
     reports_errors,
     say,
 )
-from dexmesh.cli.places import JsonOption
+from dexmesh.cli.places import JsonOption, seconds
 from dexmesh.cli.service import HomeOption, UserOption, service_of
 from dexmesh.cli.words import ago, size_in_words
 
@@ -54,7 +54,10 @@ CcOption = Annotated[
     list[str] | None, typer.Option("--cc", help="Who gets a copy; may be repeated.")
 ]
 WaitOption = Annotated[
-    float, typer.Option("--wait", min=0, max=50, help="Seconds to wait for the first attempt.")
+    float,
+    typer.Option(
+        "--wait", min=0, max=50, callback=seconds, help="Seconds to wait for the first attempt."
+    ),
 ]
 
 

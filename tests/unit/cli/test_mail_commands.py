@@ -332,6 +332,15 @@ def test_an_unknown_name_sends_nothing_and_says_who_may_be_meant(world: DeskWorl
     assert as_json("list", "-f", "Sent")["messages"] == []
 
 
+def test_what_nobody_can_mean_is_a_wrong_usage(world: DeskWorld) -> None:
+    for words in (("list", "--wait", "nan"), ("send", "bob", "x", "-m", "y", "--wait", "nan")):
+        assert "nan is no number of seconds" in mail(*words, code=Exit.USAGE).stderr
+    error = mail("send", "", "x", "-m", "y", code=Exit.USAGE).stderr
+    assert "that is no recipient" in error
+    assert "contact add  ADDRESS" not in error
+    assert "of 2000 characters" in mail("send", "x" * 3000, "x", "-m", "", code=1).stderr
+
+
 def test_somebody_who_lives_here_gets_it_at_once(world: DeskWorld) -> None:
     result = mail("send", "bob", "note to self", "-m", "x")
     assert result.stdout == f"delivered to bob@{world.me.literal}\n"

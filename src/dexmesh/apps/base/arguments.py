@@ -44,7 +44,7 @@ def texts_of(arguments: Arguments, name: str, most: int = 200) -> list[str]:
     value = arguments.get(name, [])
     is_list = isinstance(value, list) and len(value) <= most
     if not is_list or not all(isinstance(one, str) and len(one) <= MAX_WORD_CHARS for one in value):
-        raise AppError(f"{name!r} is a list of at most {most} texts")
+        raise AppError(f"{name!r} is a list of at most {most} texts of {MAX_WORD_CHARS} characters")
     return list(value)
 
 

@@ -114,7 +114,7 @@ class Sending:
         hint = found.hint
         if not found.instead and "@" in word:
             hint = "mail goes to nodes of the mesh: name@[IPv6:fc..], name@<key>.k, or a petname"
-        elif not found.instead:
+        elif not found.instead and word.strip():
             hint = f"`dexmesh contact add {word.strip()[:40]} ADDRESS` takes somebody in; {hint}"
         return AppError(found.reason, hint)
 
