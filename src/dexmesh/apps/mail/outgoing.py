@@ -210,7 +210,9 @@ class Outgoing:
         return fates
 
     async def _hand_over(self, work: Work, file: BinaryIO, fates: list[Fate]) -> None:
-        hindered = obstacle(work.envelope.needs, self._client.esmtp_extensions)
+        known, names = self._client.esmtp_extensions, [one.local for one in work.recipients]
+        is_ascii = all(name.isascii() for name in (work.envelope.sender, *names))
+        hindered = obstacle(work.envelope.needs, known, has_utf8_address=not is_ascii)
         if hindered is not None:
             self._settle_rest(work, fates, hindered)
             return
@@ -282,7 +284,7 @@ class Outgoing:
         known, needs = self._client.esmtp_extensions, work.envelope.needs
         words = [f"SIZE={needs.size}"] if "size" in known else []
         words += ["BODY=8BITMIME"] if needs.is_8bit else []
-        words += ["SMTPUTF8"] if needs.is_utf8 else []
+        words += ["SMTPUTF8"] if needs.is_utf8 and "smtputf8" in known else []
         if "dsn" in known and work.envelope.sender:
             words.append("RET=FULL" if work.envelope.returns_full else "RET=HDRS")
             if work.envelope.envelope_id:

@@ -45,7 +45,7 @@ def test_a_message_the_server_cannot_take_is_refused_with_the_reason() -> None:
         (Needs(10, True, True), {"8bitmime": ""}, "5.6.7"),
         (Needs(10, True), {}, "5.6.3"),
     ):
-        found = obstacle(needs, extensions)
+        found = obstacle(needs, extensions, has_utf8_address=needs.is_utf8)
         assert found is not None
         assert (found.verdict, found.enhanced) == (Verdict.FAILED, status)
 

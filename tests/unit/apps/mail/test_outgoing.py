@@ -265,10 +265,19 @@ def test_what_a_server_cannot_take_is_refused_without_sending_it(path: Path) -> 
         path,
         work(needs=Needs(101)),
         work(needs=Needs(50, is_8bit=True)),
-        work(needs=Needs(50, is_8bit=True, is_utf8=True)),
+        work("jörg", needs=Needs(50, is_8bit=True, is_utf8=True)),
     )
     assert [outcome.enhanced for _, outcome, _ in fates] == ["5.3.4", "5.6.3", "5.6.7"]
     assert server.commands("MAIL") == []
+
+
+def test_a_subject_in_raw_bytes_reaches_a_server_that_takes_eight_bits(path: Path) -> None:
+    server = ScriptedServer(extensions=("8BITMIME",))
+    text = "Subject: Grüße\r\n\r\nhi\r\n".encode("latin-1")
+    fates = send(server, path, work(needs=Needs(len(text), True, True)), text=text)
+    assert verdicts(fates) == ["DELIVERED"]
+    assert server.commands("MAIL") == ["MAIL FROM:<me@x> BODY=8BITMIME"]
+    assert server.messages == [text + b".\r\n"]
 
 
 def test_parameters_say_what_the_message_needs_and_the_sender_asked(path: Path) -> None:
