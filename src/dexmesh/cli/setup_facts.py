@@ -78,10 +78,13 @@ def read_settings(home: Home) -> AppSettings | None:
 
 
 def find_key(config: Path | None, given: str | None, settings: AppSettings | None) -> PublicKey:
-    """The key given, that in the configuration, of the node that answers, or the one the apps know."""
+    """The key given, that in a configuration that is named, the one the apps know, or that of a node or
+    configuration that is found.
+    """
     if given:
         return parse_key(given)
-    key = find_node(config).key or (settings.key if settings else None)
+    facts = find_node(config)
+    key = facts.key if settings is None or facts.is_named else settings.key
     if key is not None:
         return key
     fail(

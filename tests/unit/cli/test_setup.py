@@ -8,12 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from dexmesh.apps.base.home import Home
-from dexmesh.apps.base.settings import AppSettings, MailSettings, save_settings
-from dexmesh.cli import setup_checks, setup_facts
+from dexmesh.apps.base.home import HOME_VARIABLE, Home
+from dexmesh.apps.base.me import Me
+from dexmesh.apps.base.settings import AppSettings, MailSettings, load_settings, save_settings
+from dexmesh.cli import places, setup_checks, setup_facts
 from dexmesh.cli.config import load_file
 from dexmesh.wire.keys import encode_key
+from tests.unit.admin.fake import FakeNode
 from tests.unit.cli.conftest import Run, install
+from tests.unit.config.samples import PUBLIC
 
 SMTPD = (
     'case $1 in -h) echo "version: OpenSMTPD 7.5.0p0" >&2;; -n) echo "configuration OK" >&2;; esac'
@@ -153,6 +156,24 @@ def test_the_maildir_is_named_only_to_its_owner(
     with (tmp_path / "apps" / "apps.toml").open("a") as file:
         file.write('[[mail.users]]\nname = "daemon"\nmbox = "/var/mail/daemon"\n')
     assert 'set spoolfile="/var/mail/daemon"' in run(*command).stdout
+
+
+def test_a_configuration_that_nobody_named_is_not_taken_for_that_of_the_apps(
+    run: Run,
+    programs: Path,
+    config_file: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(places, "SYSTEM_CONFIG", config_file)
+    monkeypatch.setenv(HOME_VARIABLE, str(tmp_path / "apps"))
+    switch_mail_on(tmp_path, config_file)
+    home = Home(tmp_path / "apps")
+    save_settings(home, AppSettings(FakeNode().key, load_settings(home).mail))
+    theirs, found = (Me.of(key).literal for key in (FakeNode().key, PUBLIC))
+    assert f"user-domain={theirs}" in run("setup", "alpine").stdout
+    named = run("setup", "alpine", "--config", config_file)
+    assert f"user-domain={found}" in named.stdout
 
 
 def test_a_key_stands_for_a_configuration_that_may_not_be_read(
