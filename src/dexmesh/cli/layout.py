@@ -2,25 +2,32 @@
 
 Place     cli/output.py has rows and the width of the terminal -> here -> lines of text
 Spec      ours
-Keeps     no word is ever broken, so that an address can be read and copied; linear in the text
+Keeps     no word is broken, so that an address can be read and copied, except in `loose` columns, in
+          which a stranger writes what he likes; linear in the text
 Not here  whether it is a terminal, and what may be printed on it (output.py)
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 
-from rich.cells import cell_len
+from rich.cells import cell_len, chop_cells
 
 GAP = "  "
 INDENT = "  "
+LOOSE_CELLS = 12  # ours: what a loose column gets at least, however long its words are
 
 
 def lay_out(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], room: int, strong: str, end: str
+    columns: Sequence[str],
+    rows: Sequence[Sequence[str]],
+    room: int,
+    loose: Collection[str] = (),
+    strong: str = "",
+    end: str = "",
 ) -> Iterator[str]:
     """The lines; `room` is in cells of the terminal, `strong` and `end` stand around headings."""
-    widths = column_widths(columns, rows, room)
+    widths = column_widths(columns, rows, room, loose)
     if widths is None:
         for row in rows:
             yield from _paragraph(columns, row, room, strong, end)
@@ -33,13 +40,15 @@ def lay_out(
 
 
 def column_widths(
-    columns: Sequence[str], rows: Sequence[Sequence[str]], room: int
+    columns: Sequence[str], rows: Sequence[Sequence[str]], room: int, loose: Collection[str] = ()
 ) -> list[int] | None:
     """How wide each column gets; None if their longest words do not fit beside each other."""
     every = [columns, *rows]
     words = [
         max(max(map(cell_len, row[at].split()), default=0) for row in every) for at in _of(columns)
     ]
+    for at, title in enumerate(columns):
+        words[at] = min(words[at], LOOSE_CELLS) if title in loose else words[at]
     whole = [max(cell_len(row[at]) for row in every) for at in _of(columns)]
     words = [max(least, cell_len(title)) for least, title in zip(words, columns, strict=True)]
     left = room - len(GAP) * (len(columns) - 1) - sum(words)
@@ -47,9 +56,7 @@ def column_widths(
         return None
     widths = list(words)
     hungry = sorted(_of(columns), key=lambda at: whole[at] - words[at])
-    for served, at in enumerate(
-        hungry
-    ):  # whoever wants least first: what he leaves is for the others
+    for served, at in enumerate(hungry):  # who wants least first: what he leaves is for the others
         more = min(whole[at] - words[at], left // (len(columns) - served))
         widths[at] += more
         left -= more
@@ -92,7 +99,7 @@ def _wrapped(text: str, width: int) -> Iterator[str]:
         yield text
         return
     line, used = "", 0
-    for word in text.split():
+    for word in _broken(text.split(), width):
         length = cell_len(word)
         if used and used + 1 + length > width:
             yield line
@@ -102,6 +109,15 @@ def _wrapped(text: str, width: int) -> Iterator[str]:
         else:
             line, used = word, length
     yield line
+
+
+def _broken(words: Iterable[str], width: int) -> Iterator[str]:
+    """The words; one that is too long comes in pieces."""
+    for word in words:
+        if cell_len(word) <= width:
+            yield word
+        else:
+            yield from (piece.rstrip() for piece in chop_cells(word, width))
 
 
 def _filled(text: str, width: int) -> str:

@@ -46,7 +46,7 @@ def queue(
         note("nothing waits")
         return
     columns = ("id", "to", "since", "tries", "why", "next try")
-    print_table(columns, [_row(one) for one in rows])
+    print_table(columns, [_row(one) for one in rows], ("why",))
     if len(rows) == limit:
         note("there may be more: --limit shows them")
     for node in told["reach"][:MOST_NODES]:

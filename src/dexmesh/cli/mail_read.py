@@ -68,7 +68,7 @@ def list_mail(
     rows = told["messages"]
     if rows:
         columns = ("", "N", "from", "subject", "when", "size")
-        print_table(columns, [_row(one) for one in rows])
+        print_table(columns, [_row(one) for one in rows], ("from", "subject"))
     _say_rest(told, unread)
 
 
@@ -190,7 +190,7 @@ def _show(row: dict[str, Any], mail: ReadableMail) -> None:
             [f"[{one.number}]", one.name, one.media, size_in_words(one.size)]
             for one in mail.attachments
         ]
-        print_table(("attached", "name", "kind", "size"), rows)
+        print_table(("attached", "name", "kind", "size"), rows, ("name", "kind"))
         note(f"`dexmesh mail read {row['id']} --save-attachments DIR` saves them")
 
 

@@ -15,7 +15,7 @@ import os
 import select
 import shutil
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import TYPE_CHECKING, NoReturn, ParamSpec, TypeVar
 
 from dexmesh.errors import (
@@ -94,8 +94,13 @@ def print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, indent=2, ensure_ascii=False) + "\n")
 
 
-def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    """Print rows under headings: a table on a terminal, tab-separated lines elsewhere."""
+def print_table(
+    columns: Sequence[str], rows: Sequence[Sequence[str]], loose: Collection[str] = ()
+) -> None:
+    """Print rows under headings: a table on a terminal, tab-separated lines elsewhere.
+
+    Words in the columns that are `loose` may be broken.
+    """
     cells = [[_cell(one) for one in row] for row in rows]
     if not sys.stdout.isatty():
         sys.stdout.writelines("\t".join(row) + "\n" for row in cells)
@@ -104,7 +109,7 @@ def print_table(columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
 
     strong, end = ("", "") if os.environ.get("NO_COLOR") else ("\x1b[1m", "\x1b[0m")
     room = shutil.get_terminal_size().columns
-    sys.stdout.writelines(f"{line}\n" for line in lay_out(columns, cells, room, strong, end))
+    sys.stdout.writelines(f"{line}\n" for line in lay_out(columns, cells, room, loose, strong, end))
 
 
 def _cell(text: str) -> str:

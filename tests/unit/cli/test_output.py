@@ -93,13 +93,15 @@ def test_a_table_cell_is_one_line_whatever_is_in_it(capsys: pytest.CaptureFixtur
     assert capsys.readouterr().out == "x y\tone two\n"
 
 
-def drawn(monkeypatch: pytest.MonkeyPatch, width: int, *table: Sequence[str]) -> list[str]:
+def drawn(
+    monkeypatch: pytest.MonkeyPatch, width: int, *table: Sequence[str], loose: Sequence[str] = ()
+) -> list[str]:
     """The lines of a table on a terminal of that width; the first row is the heading."""
     stream = Terminal()
     monkeypatch.setattr(sys, "stdout", stream)
     monkeypatch.setenv("COLUMNS", str(width))
     monkeypatch.setenv("NO_COLOR", "1")
-    output.print_table(table[0], table[1:])
+    output.print_table(table[0], table[1:], loose)
     return stream.getvalue().splitlines()
 
 
@@ -137,6 +139,20 @@ def test_a_terminal_too_narrow_for_a_table_gets_whole_words_all_the_same(
         "N",
         "  a " + "x" * 19,
         "a y",
+    ]
+
+
+def test_a_long_word_of_a_stranger_is_broken_and_does_not_break_the_table(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    table = ("from", "subject"), ("bob", "see " + "x" * 30), ("李小龍", "hi")
+    assert drawn(monkeypatch, 22, *table, loose=("subject",)) == [
+        "from    subject",
+        "bob     see",
+        "        xxxxxxxxxxxxxx",
+        "        xxxxxxxxxxxxxx",
+        "        xx",
+        "李小龍  hi",
     ]
 
 
