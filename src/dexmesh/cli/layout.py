@@ -15,6 +15,7 @@ from rich.cells import cell_len, chop_cells
 
 GAP = "  "
 INDENT = "  "
+LITTLE_CELLS = 4  # ours: a column that lacks so little gets it: `2.5 kB` stays on a line
 LOOSE_CELLS = 12  # ours: what a loose column gets at least, however long its words are
 
 
@@ -57,7 +58,8 @@ def column_widths(
     widths = list(words)
     hungry = sorted(_of(columns), key=lambda at: whole[at] - words[at])
     for served, at in enumerate(hungry):  # who wants least first: what he leaves is for the others
-        more = min(whole[at] - words[at], left // (len(columns) - served))
+        share = max(left // (len(columns) - served), min(left, LITTLE_CELLS))
+        more = min(whole[at] - words[at], share)
         widths[at] += more
         left -= more
     return widths

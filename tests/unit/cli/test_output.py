@@ -156,6 +156,11 @@ def test_a_long_word_of_a_stranger_is_broken_and_does_not_break_the_table(
     ]
 
 
+def test_a_column_that_lacks_little_gets_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    table = ("subject", "size"), ("a b c d e f g h", "2.5 kB")
+    assert drawn(monkeypatch, 15, *table)[1] == "a b c d  2.5 kB"
+
+
 def test_wide_letters_take_their_two_places(monkeypatch: pytest.MonkeyPatch) -> None:
     assert drawn(monkeypatch, 80, ("name", "b"), ("李小龍", "1"), ("Zoë", "2")) == [
         "name    b",
