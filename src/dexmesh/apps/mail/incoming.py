@@ -150,8 +150,10 @@ class IncomingMessage:
         edited = self._edit(self._header)
         if isinstance(edited, Refusal):
             return edited
-        if self._header.first("message-id") is None:
-            self._hash.update(block)  # else two short notes with the same text would be one
+        if (
+            self._header.first("message-id") is None
+        ):  # else two notes with the same text would be one
+            self._hash.update(block[: len(block) - len(self._header.rest)])
         self._hash.update(self._header.rest)
         return await self._write(edited) or await self._take_body(body)
 

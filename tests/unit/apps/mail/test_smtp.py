@@ -123,6 +123,23 @@ def test_messages_without_header_or_body_are_kept_whole(tmp_path: Path) -> None:
     asyncio.run(run())
 
 
+@pytest.mark.parametrize("line", [b"no header at all\r\n", b"Subject: x\r\nno field\r\n"])
+def test_a_mail_that_comes_again_in_other_pieces_is_the_same_mail(
+    tmp_path: Path, line: bytes
+) -> None:
+    async def run() -> None:
+        async with mail_world(tmp_path) as world:
+            for size in (100_000, 7_001, 30_000):
+                client = await world.client()
+                await client.envelope(SENDER, BOB)
+                await in_pieces(client, line * (400_000 // len(line)) + b".\r\n", size)
+                assert (await client.reply()).startswith("250")
+                client.close()
+            assert len({one.mail.body_hash for one in world.store.stored}) == 1
+
+    asyncio.run(run())
+
+
 def test_a_client_may_send_everything_at_once(tmp_path: Path) -> None:
     lines = ["EHLO x"]
     for number in range(3):
