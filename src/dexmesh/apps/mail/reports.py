@@ -74,7 +74,7 @@ class Reports:
     async def _tell(self, pending: PendingReport) -> None:
         if pending.concerned and pending.envelope.sender:
             try:
-                await self._deliver(pending)
+                await self._deliver_to_somebody(pending)
                 self.told += 1
             except MailError as error:
                 log.warning("a report waits", extra={"reason": error.public_text})
@@ -82,7 +82,17 @@ class Reports:
                     return
         await self._queue.finish_report(pending.number)
 
-    async def _deliver(self, pending: PendingReport) -> None:
+    async def _deliver_to_somebody(self, pending: PendingReport) -> None:
+        """The sender; the postmaster if that user is no more."""
+        user = pending.envelope.user or self._first_user
+        try:
+            await self._deliver(pending, user)
+        except MailError as error:
+            if error.code < 500 or user == self._first_user:
+                raise
+            await self._deliver(pending, self._first_user)
+
+    async def _deliver(self, pending: PendingReport, user: str) -> None:
         header, full = await self._queue.text_of(pending, MAX_FULL_BYTES)
         envelope = pending.envelope
         report = Report(
@@ -106,7 +116,7 @@ class Reports:
                 ReceivedMail(
                     spool=file.path,
                     size=file.size,
-                    user=envelope.user or self._first_user,
+                    user=user,
                     folder=Folder.INBOX,
                     message_id=message_id(report),
                     body_hash=hashlib.sha256(data).digest(),

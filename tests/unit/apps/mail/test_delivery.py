@@ -128,12 +128,15 @@ class FakeStore:
     def __init__(self) -> None:
         self.is_full = False
         self.refused = 0
+        self.strangers: set[str] = set()
         self.reports: list[tuple[str, bytes, str]] = []
 
     async def deliver(self, mail: ReceivedMail) -> DeliveryResult:
         if self.is_full:
             self.refused += 1
             raise MailError(452, "4.3.1", "full")
+        if mail.user in self.strangers:
+            raise MailError(550, "5.1.1", "no such user here")
         self.reports.append((mail.user, mail.spool.read_bytes(), mail.message_id))
         return DeliveryResult(False, "key", mail.folder)
 
@@ -424,6 +427,22 @@ def test_a_receipt_is_written_where_the_other_server_cannot(run: Run, mesh: Fake
         await world.until(lambda: bool(world.store.reports))
         assert world.store.reports[0][0] == "first"
         assert b"Action: relayed" in world.store.reports[0][1]
+
+    run(body)
+
+
+def test_the_report_of_a_user_who_is_no_more_goes_to_the_postmaster(
+    run: Run, mesh: FakeMesh
+) -> None:
+    mesh.present.add(BOB)
+    mesh.answers["eve"] = judge(550, "no")
+
+    async def body(world: World) -> None:
+        world.store.strangers.add("gone")
+        await world.put(person(BOB, "eve"), user="gone")
+        await world.until(lambda: bool(world.store.reports))
+        assert [user for user, *_ in world.store.reports] == ["first"]
+        await world.until(lambda: world.queue.totals()[0] == 0)
 
     run(body)
 
