@@ -7,6 +7,7 @@ Keeps     nothing is removed without being asked for twice or `--yes`
 
 from __future__ import annotations
 
+import shutil
 import sys
 from typing import TYPE_CHECKING, Annotated
 
@@ -100,9 +101,13 @@ def show(
 
 
 def draw_qr(text: str) -> None:
-    """A QR code on standard output."""
-    from dexmesh.apps.contacts.qr import terminal_qr
+    """A QR code on standard output. Raises ContactError where a terminal would break its lines."""
+    from dexmesh.apps.contacts.qr import columns_needed, terminal_qr
 
+    room, needed = shutil.get_terminal_size().columns, columns_needed(text)
+    if sys.stdout.isatty() and room < needed:
+        hint = "make it wider, or write a picture: `dexmesh contact invite --png FILE`"
+        raise ContactError(f"the QR code needs {needed} columns, this terminal has {room}", hint)
     sys.stdout.write(terminal_qr(text, is_coloured=sys.stdout.isatty()))
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import io
 import json
 import os
 import stat
@@ -340,6 +341,28 @@ def test_a_name_in_any_script_gives_a_petname_or_says_how_to_give_one(
     assert "no petname can be made of '李小龍'" in done.stderr
     assert "PETNAME ADDRESS --full-name '李小龍'" in done.stderr
     assert run("contact", "add", "B_rn", "x@[IPv6:fc00::1]", "--no-check").exit_code == 1
+
+
+def test_a_code_that_a_terminal_would_break_is_not_drawn(
+    run: Run, apps: Home, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle(apps, "mia")
+    assert run("contact", "invite", "--qr").exit_code == 0  # a file has no width
+    monkeypatch.setenv("COLUMNS", "40")
+    monkeypatch.setattr("dexmesh.cli.contact_show.sys", _OnTerminal())
+    done = run("contact", "invite", "--qr")
+    assert done.exit_code == 1
+    assert "the QR code needs 41 columns, this terminal has 40" in done.stderr
+    monkeypatch.setenv("COLUMNS", "41")
+    assert run("contact", "invite", "--qr").exit_code == 0
+
+
+class _OnTerminal:
+    """`sys` whose standard output is a terminal."""
+
+    def __init__(self) -> None:
+        self.stdout = io.StringIO()
+        self.stdout.isatty = lambda: True  # type: ignore[method-assign]
 
 
 def test_nobody_becomes_a_contact_of_his_own(run: Run, apps: Home, book: AddressBook) -> None:
