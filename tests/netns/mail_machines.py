@@ -9,14 +9,20 @@ that are about mail alone are quicker and steadier this way.
 from __future__ import annotations
 
 import contextlib
-import json
+import os
 import subprocess
 import sys
 from pathlib import Path
 
 from dexmesh.cli.lab import USER, USER_ID, Lab, Machine, wait_until
+from dexmesh.config.files import write_secret_file
+from dexmesh.config.generate import generate
+from dexmesh.config.reader import load_settings
+from dexmesh.engine.keys import public_key_of
 from dexmesh.errors import HostError
 from dexmesh.values import dataclass
+from dexmesh.wire.address import format_address
+from dexmesh.wire.keys import encode_key
 
 DEXMESH = (sys.executable, "-m", "dexmesh")
 
@@ -85,11 +91,13 @@ def mail_machines(lab: Lab) -> tuple[MailMachine, MailMachine]:
 
 def _mail_machine(machine: Machine, device: str) -> MailMachine:
     config = machine.folder / "cjdroute.conf"
-    machine.run([*DEXMESH, "config", "new", str(config)])
-    made = json.loads(machine.run([*DEXMESH, "config", "check", "--json", str(config)]).stdout)
-    machine.run(["ip", "addr", "add", f"{made['address']}/8", "dev", device, "nodad"])
+    text = generate(os.urandom, public_key_of)  # `dexmesh config new`, without a process
+    write_secret_file(config, text)
+    settings = load_settings(text.encode(), str(config)).settings
+    address = format_address(settings.address)
+    machine.run(["ip", "addr", "add", f"{address}/8", "dev", device, "nodad"])
     home = Path(f"/home/{USER}/mesh")
-    return MailMachine(machine, config, made["public_key"], made["address"], home)
+    return MailMachine(machine, config, encode_key(settings.public_key), address, home)
 
 
 def _processes_in(machine: Machine) -> dict[int, int]:
