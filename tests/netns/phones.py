@@ -134,7 +134,7 @@ class StockPhone(abc.ABC):
 
     def wait_text(self, text: str, limit_s: float = CALL_S) -> str:
         """Wait until this text is shown; returns the sender as it was shown."""
-        self._wait(lambda: any(text == one for _, one in self.texts()), repr(text), limit_s)
+        self._wait(lambda: any(text == one for _, one in self.texts()), repr(text[:60]), limit_s)
         return next(sender for sender, one in self.texts() if one == text)
 
     def write(self, path: str, text: str) -> str:
@@ -186,7 +186,7 @@ class StockPhone(abc.ABC):
         try:
             wait_until(is_true, limit_s, f"{what} of {self.program}")
         except HostError as error:
-            raise AssertionError(f"{error}\n{self.log()[self._seen :]}") from None
+            raise AssertionError(f"{error}\n{self.log()[self._seen :][-4000:]}") from None
 
     # --- What a person does with it -------------------------------------------------------------------
 
@@ -209,6 +209,14 @@ class StockPhone(abc.ABC):
     @abc.abstractmethod
     def hang_up(self) -> None:
         """End the call."""
+
+    @abc.abstractmethod
+    def hold(self) -> None:
+        """Hold the call."""
+
+    @abc.abstractmethod
+    def resume(self) -> None:
+        """Go on with the call."""
 
     @abc.abstractmethod
     def send_text(self, uri: str, text: str) -> None:
@@ -299,6 +307,14 @@ class Linphone(StockPhone):
     def hang_up(self) -> None:
         """End the call."""
         self.press("terminate")
+
+    def hold(self) -> None:
+        """Hold the call."""
+        self.press("pause")
+
+    def resume(self) -> None:
+        """Go on with the call."""
+        self.press("resume")
 
     def send_text(self, uri: str, text: str) -> None:
         """Send a message of one line."""
@@ -407,6 +423,14 @@ class Baresip(StockPhone):
     def hang_up(self) -> None:
         """End the call."""
         self.command("hangup")
+
+    def hold(self) -> None:
+        """Hold the call."""
+        self.command("hold")
+
+    def resume(self) -> None:
+        """Go on with the call; what is heard from then on is not recorded (aufilt of baresip 1.0)."""
+        self.command("resume")
 
     def send_text(self, uri: str, text: str) -> None:
         """Send a message of one line to somebody who is in its contacts."""

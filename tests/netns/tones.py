@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import math
 import wave
+from itertools import pairwise
 from pathlib import Path
 
 from dexmesh.apps.call.sound.measure import tone_share
@@ -39,17 +40,33 @@ def write_tone(
 
 def recorded_tone_s(path: Path, hz: float) -> float:
     """How many seconds of a WAV file are this tone and hardly anything else."""
+    return tone_s(*_read(path), hz)
+
+
+def recorded_pause_s(path: Path, hz: float) -> float:
+    """For how long this tone is away in a WAV file, at most, before it comes back."""
+    blocks = _blocks(*_read(path), hz)
+    heard = [number for number, is_heard in enumerate(blocks) if is_heard]
+    return max((after - before - 1 for before, after in pairwise(heard)), default=0) * BLOCK_S
+
+
+def _read(path: Path) -> tuple[array.array[int], int]:
+    """The samples of the first channel, and their rate."""
     with wave.open(str(path), "rb") as file:
-        rate, channels = file.getframerate(), file.getnchannels()
-        samples = array.array("h", file.readframes(file.getnframes()))[::channels]
-    return tone_s(samples, rate, hz)
+        samples = array.array("h", file.readframes(file.getnframes()))
+        return samples[:: file.getnchannels()], file.getframerate()
 
 
 def tone_s(samples: array.array[int], rate: int, hz: float) -> float:
     """How many seconds of these samples are this tone and hardly anything else."""
+    return sum(_blocks(samples, rate, hz)) * BLOCK_S
+
+
+def _blocks(samples: array.array[int], rate: int, hz: float) -> list[bool]:
+    """Whether each 0.1 s of them is that."""
     size = round(rate * BLOCK_S)
-    blocks = (samples[start : start + size] for start in range(0, len(samples) - size + 1, size))
-    return sum(_is_tone(block, hz, rate) for block in blocks) * BLOCK_S
+    starts = range(0, len(samples) - size + 1, size)
+    return [_is_tone(samples[start : start + size], hz, rate) for start in starts]
 
 
 def _is_tone(block: array.array[int], hz: float, rate: int) -> bool:
