@@ -8,6 +8,7 @@ Keeps     all checks run at once and nobody waits longer than LIMIT_S; a check t
 
 from __future__ import annotations
 
+import importlib
 import queue
 import threading
 import time
@@ -108,7 +109,8 @@ def gather(home: Path | None, config: Path | None) -> list[tuple[str, Check]]:
 
 def _load_heavy_modules() -> None:
     """What checks would load while the clock runs, all at once: on a slow machine longer than they wait."""
-    import dns.message  # noqa: F401
+    for name in ("dns.message", "cryptography.x509"):
+        importlib.import_module(name)
 
 
 def _settings(home: Home) -> tuple[AppSettings | None, Finding | None]:
