@@ -10,7 +10,7 @@ PYTEST_ARGS ?=
 PYTEST_STREAMS ?= 2
 BENCH_ARGS ?=
 
-.PHONY: help setup venv native packages demo test test-python test-rust ci format lint types layers rust bench bench-mail soak fuzz wheel clean
+.PHONY: help setup venv native packages demo test test-python test-rust ci format lint types layers rust bench bench-mail bench-calls soak fuzz wheel clean
 
 help: ## List the verbs
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -79,6 +79,10 @@ bench: ## Speed, CPU and memory in ratios to the original at CJDROUTE, one table
 bench-mail: ## Mails received a second, beside OpenSMTPD in the same run (about a minute)
 	@tools/setup all
 	@tools/as-root $(PY) -m bench.mail $(BENCH_ARGS)
+
+bench-calls: ## Call set-up and delay over three hops beside baresip, CPU of a call (about five minutes)
+	@tools/setup all
+	@tools/as-root $(PY) -m bench.calls_setup $(BENCH_ARGS)
 
 soak: ## The long runs: 1000 kills of the mail process, 20 minutes of mesh beside CJDROUTE (about an hour)
 	@tools/setup all

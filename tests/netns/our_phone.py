@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,7 +19,7 @@ from tests.netns.tones import recorded_tone_s, write_tone
 
 Event = Mapping[str, Any]
 START_S, EVENT_S = 30.0, 20.0
-_DEXMESH = (sys.executable, "-m", "dexmesh")
+DEXMESH = (sys.executable, "-m", "dexmesh")
 
 
 class OurPhone:
@@ -80,17 +80,20 @@ class OurPhone:
         """`dexmesh call`."""
         return self.run("call", to, *options)
 
-    def run(self, *words: str) -> OurProgram:
+    def run(
+        self,
+        *words: str,
+        sound: Sequence[str] | None = None,
+        program: Sequence[str] = DEXMESH,
+        env: Mapping[str, str] | None = None,
+    ) -> OurProgram:
         """Start a program that sits at calls: it says its tone and records what it hears."""
         self._runs += 1
         log = f"our-{words[0]}-{self.user}-{self._runs}.log"
-        argv = [
-            *_DEXMESH,
-            *words,
-            *("--json", "--play", str(self.tone), "--record", str(self.heard)),
-            *("--user", self.user, "--home", str(self.home)),
-        ]
-        return OurProgram(self, self.machine.start(argv, log=log), log)
+        ends = ("--play", str(self.tone), "--record", str(self.heard)) if sound is None else sound
+        place = ("--user", self.user, "--home", str(self.home))
+        argv = [*program, *words, "--json", *ends, *place]
+        return OurProgram(self, self.machine.start(argv, log=log, env=env), log)
 
     def _wait(self, is_true: Callable[[], bool], what: str, limit_s: float = EVENT_S) -> None:
         try:
