@@ -17,7 +17,7 @@ from pathlib import Path
 
 from dexmesh.cli.output import fail, note
 
-MAX_TEXT_CHARS = 10_000_000
+MAX_TEXT_BYTES = 10_000_000  # ours
 
 
 def read_text(message: str | None, edit: bool, quoted: str) -> str:
@@ -28,7 +28,19 @@ def read_text(message: str | None, edit: bool, quoted: str) -> str:
         return _joined(quoted, message)
     if sys.stdin.isatty():
         return _joined(quoted, _typed())
-    return _joined(quoted, sys.stdin.read(MAX_TEXT_CHARS))
+    return _joined(quoted, _piped())
+
+
+def _piped() -> str:
+    """What a program hands over; bytes that are no UTF-8 are taken for Latin-1."""
+    data = sys.stdin.buffer.read(MAX_TEXT_BYTES + 1)
+    if len(data) > MAX_TEXT_BYTES:
+        hint = "send it as a file: --attach FILE"
+        fail(f"the text is longer than {MAX_TEXT_BYTES // 10**6} MB; nothing was sent", hint)
+    try:
+        return data.decode()
+    except UnicodeDecodeError:
+        return data.decode("latin-1")
 
 
 def _joined(quoted: str, text: str) -> str:

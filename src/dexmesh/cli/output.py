@@ -191,6 +191,8 @@ def reports_errors(command: Callable[P, R]) -> Callable[P, R]:
 
 def _ensure_streams() -> None:
     """Python has none that the caller closed (`>&-`); a letter the code page lacks is no failure."""
+    if sys.stdin is None:
+        sys.stdin = open(os.devnull, encoding="utf-8")  # noqa: SIM115 - until the end
     for name in ("stdout", "stderr"):
         stream = getattr(sys, name)
         if stream is None:

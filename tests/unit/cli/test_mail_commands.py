@@ -341,6 +341,14 @@ def test_what_nobody_can_mean_is_a_wrong_usage(world: DeskWorld) -> None:
     assert "of 2000 characters" in mail("send", "x" * 3000, "x", "-m", "", code=1).stderr
 
 
+def test_a_piped_text_arrives_whole_or_not_at_all(world: DeskWorld) -> None:
+    mail("send", "bob", "old", stdin="für\n".encode("latin-1"))
+    assert "\nfür\n" in mail("read", "latest").stdout
+    error = mail("send", "bob", "x", stdin="x" * 10_000_001, code=Exit.FAILED).stderr
+    assert "the text is longer than 10 MB" in error
+    assert len(as_json("list")["messages"]) == 1
+
+
 def test_somebody_who_lives_here_gets_it_at_once(world: DeskWorld) -> None:
     result = mail("send", "bob", "note to self", "-m", "x")
     assert result.stdout == f"delivered to bob@{world.me.literal}\n"

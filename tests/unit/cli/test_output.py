@@ -193,6 +193,16 @@ def test_a_full_disk_is_told_once_and_without_a_traceback(code: str) -> None:
     assert done.stderr == b"error: No space left on device\n"
 
 
+def test_a_closed_standard_input_is_an_empty_one() -> None:
+    program = (
+        "from dexmesh.cli.output import *\n@reports_errors\ndef run(): say(sys.stdin.read())\nrun()"
+    )
+    done = subprocess.run(
+        ["sh", "-c", '"$0" -c "$1" <&-', sys.executable, program], capture_output=True, check=False
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"\n", b"")
+
+
 @pytest.mark.parametrize("closed", [">&-", "2>&-"])
 def test_a_closed_stream_is_no_error(closed: str) -> None:
     program = "from dexmesh.cli.main import main; main()"
