@@ -261,6 +261,14 @@ def test_what_came_before_the_inbox_was_an_mbox_is_still_there(world: DeskWorld)
     assert "Maildir" not in mail("folders").stdout
 
 
+def _failure(mailbox: str) -> str:
+    """A part of a report as proto/bounces.py writes it."""
+    return (
+        f"Final-Recipient: rfc822; {mailbox}\nAction: failed\nStatus: 5.1.1\nRemote-MTA: dns; x\n"
+        "Diagnostic-Code: smtp; 550 5.1.1 nobody here\n"
+    )
+
+
 def test_the_report_that_a_mail_failed_is_found_in_an_mbox(world: DeskWorld) -> None:
     eve(world)
 
@@ -268,14 +276,18 @@ def test_the_report_that_a_mail_failed_is_found_in_an_mbox(world: DeskWorld) -> 
         while not (rows := world.do(world.desk.queue.list())):
             time.sleep(0.05)
         with (world.home.path / "alice.mbox").open("a") as file:
-            report = f"Subject: failed\nMessage-ID: <report-{rows[0].id}-1@x>\n\nx\n\n"
+            report = (
+                f"Subject: failed\nMessage-ID: <report-{rows[0].id}-1@x>\n\n{_failure(EVE_MAIL)}\n"
+            )
             file.write(f"From MAILER-DAEMON Mon Jan  6 10:00:00 2025\n{report}")
         world.do(world.desk.queue.cancel(rows[0].id))
 
     thread = threading.Thread(target=fail)
     thread.start()
     arguments = ("send", "eve", "x", "-m", "y", "--wait", "20", "--user", "alice")
-    assert "not delivered to eve" in mail(*arguments, code=Exit.FAILED).stdout
+    assert (
+        mail(*arguments, code=Exit.FAILED).stdout == "not delivered to eve: 550 5.1.1 nobody here\n"
+    )
     thread.join()
 
 
@@ -570,6 +582,29 @@ def test_a_mail_that_is_refused_at_once_ends_with_a_failure(world: DeskWorld) ->
         result = mail("send", "eve", "x", "-m", "y", "--wait", "20", code=Exit.FAILED)
     assert "not delivered to eve" in result.stdout
     assert "nobody here" in result.stdout
+
+
+def test_each_of_several_people_has_his_own_fate(world: DeskWorld) -> None:
+    eve(world)
+    people = [EVE_MAIL, f"zoe@{EVE_LITERAL}", f"ann@{EVE_LITERAL}"]
+
+    def deliver() -> None:
+        while not (rows := world.do(world.desk.queue.list())):
+            time.sleep(0.05)
+        fates = (judge(250, "ok"), unreachable("the node does not answer"), judge(250, "ok"))
+        body = f"Subject: failed\r\n\r\n{_failure(people[2])}".replace("\n", "\r\n")
+        world.receive(body.encode(), remote=None, message_id=f"<report-{rows[0].id}-1@x>")
+        world.fail_delivery(*fates)
+
+    thread = threading.Thread(target=deliver)
+    thread.start()
+    told = as_json("send", *people, "x", "-m", "y", "--wait", "20", code=Exit.FAILED)["recipients"]
+    thread.join()
+    assert [(one["state"], one["reason"]) for one in told] == [
+        ("delivered", ""),
+        ("waiting", "4.4.1 the node does not answer"),
+        ("failed", "550 5.1.1 nobody here"),
+    ]
 
 
 # Strangers

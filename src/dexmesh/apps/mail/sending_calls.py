@@ -14,7 +14,7 @@ import base64
 import binascii
 import secrets
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass as mutable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -23,7 +23,7 @@ from typing import Any
 from dexmesh.apps.base.control import Caller, ControlServer
 from dexmesh.apps.base.domains import parse_domain
 from dexmesh.apps.base.mailbox import Mailbox, readable_mailboxes
-from dexmesh.apps.contacts.contact import mailbox_identity
+from dexmesh.apps.contacts.contact import Identity, mailbox_identity
 from dexmesh.apps.mail.control_calls import (
     Arguments,
     Desk,
@@ -34,6 +34,7 @@ from dexmesh.apps.mail.control_calls import (
 )
 from dexmesh.apps.mail.imap.boxes import INBOX, SENT, Box
 from dexmesh.apps.mail.imap.folder import Folder
+from dexmesh.apps.mail.proto.bounces import failures_in
 from dexmesh.apps.mail.proto.letters import Letter, compose
 from dexmesh.apps.mail.proto.parts import MAX_HEADER_BYTES, field_values, parse_message
 from dexmesh.apps.mail.proto.reach import ReachReport, is_outdated
@@ -53,7 +54,8 @@ UPLOAD_S = 600.0  # ours: an upload that nobody continues
 LONGEST_WAIT_S = 60.0  # ours: for the first attempt
 POLL_S = 0.1  # ours
 LOOK_AFTER_S = 1.0  # ours: a first attempt that takes longer is worth a look at both ways
-_REPORTS_LOOKED_AT = 5  # ours: newest mails, when a mail left the queue
+_REPORTS_LOOKED_AT = 120  # ours: newest mails, when a mail left the queue: one a node, and some
+_REPORT_BYTES = 256 << 10  # ours
 
 
 @mutable
@@ -285,29 +287,41 @@ class Sending:
             if not is_open or asyncio.get_running_loop().time() >= until:
                 break
             await asyncio.sleep(POLL_S)
-        failed = number is not None and not rows and await self._has_report(user, number)
-        return [self._fate(one, rows, failed) for one in people]
+        fates = [self._fate(one, rows) for one in people]
+        if any(fate is None for fate in fates):
+            failed = await self._reported(user, number)
+            return [
+                fate or self._ended(one, failed) for one, fate in zip(people, fates, strict=True)
+            ]
+        return [fate for fate in fates if fate is not None]
 
     async def _rows(self, user: str, number: QueueId | None) -> Sequence[Waiting]:
         if number is None:
             return ()
         return await self._desk.queue.list(user, number=number)
 
-    def _fate(self, one: Mailbox, rows: Sequence[Waiting], has_report: bool) -> dict[str, Any]:
+    def _ended(self, one: Mailbox, failed: Mapping[Identity, str]) -> dict[str, Any]:
+        """What became of a recipient who is in the queue no more."""
+        reason = failed.get(mailbox_identity(one))
+        state = "delivered" if reason is None else "failed"
+        return {**self._describe(one), "state": state, "reason": reason or ""}
+
+    def _fate(self, one: Mailbox, rows: Sequence[Waiting]) -> dict[str, Any] | None:
+        """What became of a recipient, as the queue has it; None if he is not in it."""
         told = self._describe(one)
-        address = parse_domain(one.domain)
-        wanted = str(Mailbox(one.local, "")).lower()
-        mine = [
-            row
-            for row in rows
-            if row.address == address and row.recipient.rpartition("@")[0].lower() in ("", wanted)
-        ] or [row for row in rows if row.address == address]
         if told["is_here"]:
             return {**told, "state": "delivered", "reason": "lives here"}
-        if not mine:
-            state = "failed" if has_report else "delivered"
-            return {**told, "state": state, "reason": "a report is in INBOX" if has_report else ""}
-        row = mine[0]
+        address, local = parse_domain(one.domain), one.local.lower()
+        row = next(
+            (
+                row
+                for row in rows
+                if row.address == address and row.recipient.rpartition("@")[0].lower() == local
+            ),
+            None,
+        )
+        if row is None:
+            return None
         state = "waiting" if row.state == State.WAITING else row.state.name.lower()
         reason = row.reason or ("being tried for the first time" if not row.tries else "")
         return {
@@ -351,17 +365,24 @@ class Sending:
         is_there = fate["state"] == "delivered"
         return None if is_outdated(report, time.time(), is_delivered=is_there) else report
 
-    async def _has_report(self, user: str, number: QueueId) -> bool:
-        """Whether INBOX just got the report that this mail failed."""
+    async def _reported(self, user: str, number: QueueId | None) -> dict[Identity, str]:
+        """Who will not get a mail, and why: what reports in INBOX say that came after it was sent."""
+        if number is None:
+            return {}
         box: Box = await open_box(self._desk, user, INBOX)
-        mark = f"<report-{number}-"
-        return await box.run(_is_reported, box.folder, mark)
+        return await box.run(_read_reports, box.folder, f"<report-{number}-")
 
 
-def _is_reported(folder: Folder, mark: str) -> bool:
-    newest = newest_first(folder)[:_REPORTS_LOOKED_AT]
-    summaries = (summary_of(folder, entry.uid, INBOX) for entry in newest)
-    return any(one is not None and one.message_id.startswith(mark) for one in summaries)
+def _read_reports(folder: Folder, mark: str) -> dict[Identity, str]:
+    """For a thread."""
+    found: dict[Identity, str] = {}
+    for entry in newest_first(folder)[:_REPORTS_LOOKED_AT]:
+        summary = summary_of(folder, entry.uid, INBOX)
+        is_ours = summary is not None and summary.remote is None
+        if summary is not None and is_ours and summary.message_id.startswith(mark):
+            for mailbox, reason in failures_in(folder.read(entry.uid, _REPORT_BYTES) or b""):
+                found[mailbox_identity(mailbox)] = reason
+    return found
 
 
 def _accepted(refusal: Refusal | None) -> None:

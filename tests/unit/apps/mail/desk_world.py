@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,7 @@ class DeskWorld:
         sender: str = f"eve@{EVE_LITERAL}",
         author: str = f"Eve E <eve@{EVE_LITERAL}>",
         differs: bool = False,
+        message_id: str = "",
     ) -> None:
         """A mail from another node, as the receiver stores it."""
         self._count += 1
@@ -156,7 +158,8 @@ class DeskWorld:
             trace += f"Authentication-Results: x.k;\r\n\t{result}\r\n"
         if differs:
             trace += "X-Mesh-From-Differs: yes\r\n"
-        head = f"{trace}From: {author}\r\nTo: bob@{self.me.literal}\r\nMessage-ID: <{self._count}@eve>\r\n"
+        message_id = message_id or f"<{self._count}@eve>"
+        head = f"{trace}From: {author}\r\nTo: bob@{self.me.literal}\r\nMessage-ID: {message_id}\r\n"
         data = head.encode() + body
         spool = self.home.path / f"incoming-{self._count}"
         spool.write_bytes(data)
@@ -165,9 +168,11 @@ class DeskWorld:
         )
         self.do(self.desk.store.deliver(mail))
 
-    def fail_delivery(self, outcome: Outcome, *, retry: bool = False) -> None:
-        """An attempt at the oldest mail ends like that: the first, or, with `retry`, one more."""
-        self.do(self._fail(outcome, retry))
+    def fail_delivery(self, *outcomes: Outcome, retry: bool = False) -> None:
+        """An attempt at the oldest mail ends like that for each of its recipients, the last for all
+        that are left: the first attempt, or, with `retry`, one more.
+        """
+        self.do(self._fail(outcomes, retry))
 
     @contextlib.contextmanager
     def delivering(self, outcome: Outcome) -> Iterator[None]:
@@ -186,10 +191,13 @@ class DeskWorld:
         finally:
             thread.join()
 
-    async def _fail(self, outcome: Outcome, retry: bool) -> None:
+    async def _fail(self, outcomes: Sequence[Outcome], retry: bool) -> None:
         rows = await self.desk.queue.list()
         if retry:
             await self.desk.queue.retry(rows[0].id)
         (work,) = await self.desk.queue.work_for(rows[0].address, 1)
-        ended = [(one, outcome, False) for one in work.recipients]
+        every = itertools.chain(outcomes, itertools.repeat(outcomes[-1]))
+        ended = [
+            (one, outcome, False) for one, outcome in zip(work.recipients, every, strict=False)
+        ]
         await self.desk.queue.record_outcomes(work, rows[0].address, ended)

@@ -18,6 +18,7 @@ from dexmesh.apps.mail.proto.bounces import (
     Original,
     Report,
     encode_report,
+    failures_in,
     message_id,
 )
 
@@ -139,3 +140,14 @@ def test_addresses_beyond_ascii_are_named_as_they_are() -> None:
     data = encode_report(replace(REPORT, concerned=(umlaut,)))
     assert b"message/global-delivery-status" in data
     assert "Final-Recipient: utf-8; bärbel@".encode() in data
+
+
+def test_who_did_not_get_a_mail_is_read_from_our_own_reports() -> None:
+    gone = Concerned("zoë@[IPv6:fc00::2]", "4.4.7", "given up after 14 days", False)
+    report = encode_report(replace(REPORT, concerned=(REFUSED, gone)))
+    found = [(str(mailbox), reason) for mailbox, reason in failures_in(report)]
+    assert found == [(BOB, "550 5.1.1 no such user"), (gone.mailbox, gone.diagnostic)]
+    assert failures_in(report.replace(b"\r\n", b"\n")) == failures_in(report)
+    for action in (Action.DELAYED, Action.RELAYED):
+        assert failures_in(encode_report(replace(REPORT, action=action))) == []
+    assert failures_in(b"Final-Recipient: rfc822; <>\nAction: failed\n") == []

@@ -1,6 +1,7 @@
-"""Write the reports a sender gets: not delivered, still waiting, handed on.
+"""Write the reports a sender gets: not delivered, still waiting, handed on; read our own again.
 
-Place     reports.py hands in what the queue's tables say -> here -> bytes for the store
+Place     reports.py hands in what the queue's tables say -> here -> bytes for the store;
+          sending_calls.py asks what a report says
 Spec      docs/apps/mail.md §4 Queue; RFC 3464, RFC 3461 §4.1 and §6, RFC 3834 (Auto-Submitted)
 Keeps     the same rows give the same bytes, so that a report told twice is one report; lines are
           CRLF; nothing of the original's body is in it unless its sender asked for that
@@ -11,11 +12,14 @@ from __future__ import annotations
 
 import hashlib
 import re
+from contextlib import suppress
 from email.header import Header as EncodedWords
 from email.utils import formatdate
 from enum import Enum
 
+from dexmesh.apps.base.mailbox import Mailbox, parse_mailbox
 from dexmesh.apps.mail.proto.headers import TooManyFieldsError, parse_header
+from dexmesh.errors import AddressError
 from dexmesh.values import dataclass
 
 MAX_HEADERS_BYTES = 32 * 1024  # ours: how much of the original's header is quoted
@@ -23,6 +27,21 @@ MAX_FULL_BYTES = 256 * 1024  # ours: a longer original is quoted by its header, 
 
 _TOO_LONG = re.compile(rb"([^\r\n]{900})[^\r\n]+")  # RFC 5322 §2.1.1: 998 are allowed
 _BAD = re.compile(r"[\x00-\x1f\x7f]+")
+_FAILED = re.compile(
+    rb"^Final-Recipient: [a-z0-9-]+; (.+?)\r?\nAction: failed\r?\nStatus: .*\r?\n"
+    rb"(?:Remote-MTA: .*\r?\n)?Diagnostic-Code: [a-z-]+; (.*?)\r?$",
+    re.MULTILINE,
+)
+
+
+def failures_in(report: bytes) -> list[tuple[Mailbox, str]]:
+    """Who did not get a mail, and why, as a report of ours says it."""
+    found = []
+    for mailbox, reason in _FAILED.findall(report):
+        with suppress(AddressError):
+            one = parse_mailbox(mailbox.decode("utf-8", "replace"))
+            found.append((one, reason.decode("utf-8", "replace")))
+    return found
 
 
 class Action(Enum):
