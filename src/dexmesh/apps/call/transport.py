@@ -4,7 +4,8 @@ Place     kernel sockets -> here -> `handle` (phone/core.py); its `Send`s come b
 Spec      RFC 3261 §18; docs/apps/sip.md §3 (mesh addresses only, 64 kB reads, TCP falls back to UDP)
 Keeps     nothing from outside fc00::/8 comes in; connections, waiting messages and unsent bytes are
           bounded, the rest is dropped and counted; a peer that cannot be reached is told to `failed`
-Not here  what a message means (sip/), when TCP is used (sip/transaction.py)
+Not here  what a message means (sip/), when TCP is used (sip/transaction.py), what the kernel says of
+          datagrams that did not arrive (unreachable.py)
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, cast
 
+from dexmesh.apps.call import unreachable
 from dexmesh.apps.call.sip.peer import Peer
 from dexmesh.apps.call.sip.stream import StreamDecoder
 from dexmesh.errors import DecodeError
@@ -61,6 +63,7 @@ class SipTransport:
         """Begin to serve these bound sockets; without TCP long messages travel by UDP."""
         loop = asyncio.get_running_loop()
         self._socket = udp
+        unreachable.want(udp)
         self._udp, _ = await loop.create_datagram_endpoint(lambda: _Datagrams(self), sock=udp)
         if tcp is not None:
             self._server = await loop.create_server(self._accept, sock=tcp)
@@ -100,12 +103,27 @@ class SipTransport:
     def _send_datagram(self, peer: Peer, data: bytes) -> None:
         if self._socket is None:
             return
+        where = format_address(peer.address), peer.port
         try:
-            self._socket.sendto(data, (format_address(peer.address), peer.port))
+            try:
+                self._socket.sendto(data, where)
+            except BlockingIOError:
+                raise
+            except OSError:  # perhaps what became of another one
+                self.hear_refusals()
+                self._socket.sendto(data, where)
         except BlockingIOError:  # as if it had been lost on its way: it comes again
             self.counts["not sent: too much is waiting"] += 1
         except OSError:
             self.counts["not sent: the network said no"] += 1
+
+    def hear_refusals(self) -> None:
+        """Tell which peers cannot be reached, as their own machines or ours say."""
+        if self._socket is None:
+            return
+        for address, port in unreachable.take(self._socket, self._own):
+            self.counts["not sent: nobody is there"] += 1
+            self.lost_soon(Peer(address, port))
 
     def _peer(self, source: tuple[Any, ...]) -> Peer | None:
         try:
@@ -210,7 +228,7 @@ class _Datagrams(asyncio.DatagramProtocol):
         self._owner.handle_datagram(data, addr)
 
     def error_received(self, exc: Exception) -> None:
-        self._owner.counts["not sent: the network said no"] += 1
+        self._owner.hear_refusals()
 
 
 class _Connection(asyncio.Protocol):

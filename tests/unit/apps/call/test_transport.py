@@ -110,6 +110,22 @@ def test_a_port_where_nobody_listens_is_told_once_for_all_that_waited() -> None:
     played(script)
 
 
+def test_a_udp_port_where_nobody_listens_is_told_and_the_next_datagram_is_not_lost() -> None:
+    async def script(one: End, other: End) -> None:
+        closed = socket.socket(socket.AF_INET6, socket.SOCK_DGRAM)
+        closed.bind(("::1", 0))
+        target = Peer(HERE, closed.getsockname()[1])
+        closed.close()
+        one.transport.send(target, MESSAGE)
+        one.transport.send(Peer(HERE, other.port), b"hello")
+        await one.until(lambda: bool(one.failed))
+        await other.until(lambda: bool(other.came))
+        assert one.failed == [target]
+        assert one.transport.counts["not sent: nobody is there"] == 1
+
+    played(script)
+
+
 def test_what_is_not_from_the_mesh_is_not_heard() -> None:
     async def script(one: End, other: End) -> None:
         other.transport.send(Peer(HERE, one.port), b"hello")
