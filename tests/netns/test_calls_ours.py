@@ -1,0 +1,271 @@
+"""Our phone with our phone: texts, voicemail, calls by the dozen, and what is killed in the middle.
+
+a (stuart, calls) ---- cable with fc00::/8 ---- b (stuart, mail and voicemail) and a stranger beside him
+"""
+
+from __future__ import annotations
+
+import email
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from dexmesh.cli.lab import Lab, wait_until
+from tests.netns.mail_machines import mail_machines
+from tests.netns.phone_machines import PhoneMachine
+from tests.netns.sip_scene import Place, Seated
+from tests.netns.sippers import Sipp
+from tests.netns.tones import recorded_tone_s
+
+pytestmark = [
+    pytest.mark.netns,
+    pytest.mark.skipif(
+        bool(os.environ.get("DEXMESH_USERNS")), reason="the service gives up root: real root"
+    ),
+]
+
+A_HZ, B_HZ = 850, 600
+LEAST_S = 1.0
+LIMIT_S = 30.0
+SOON_S = 10.0  # silence alone ends a call after 20 s
+LONG = "6 kB:" + " grüße€" * 550
+REPOSITORY = Path(__file__).parents[2]
+
+
+@dataclass(slots=True)
+class Two:
+    """Both phones; a calls bob, b knows ann. Voicemail is on at b alone."""
+
+    a: PhoneMachine
+    b: PhoneMachine
+    stranger: Place
+    service_of_b: subprocess.Popen[bytes]
+
+
+@pytest.fixture(scope="module")
+def two() -> Iterator[Two]:
+    if os.geteuid() != 0:
+        pytest.fail("needs root or a user namespace: run `make test`, which finds a way")
+    with Lab("dexmesh-test") as lab:
+        left, right = mail_machines(lab)
+        a, b = PhoneMachine(left, A_HZ), PhoneMachine(right, B_HZ)
+        right.switch_on()
+        a.switch_on()
+        b.switch_on(has_voicemail=True)
+        a.know("bob", b.address)
+        b.know("ann", a.address)
+        stranger = Place(b.machine, b.address.rpartition(":")[0] + ":1")
+        b.machine.run(["ip", "addr", "add", f"{stranger.address}/8", "dev", "to-a", "nodad"])
+        a.serve()
+        yield Two(a, b, stranger, b.serve())
+
+
+# --- Texts --------------------------------------------------------------------------------------------------
+
+
+def test_texts_for_an_absent_phone_wait_and_arrive_once_when_it_is_back(two: Two) -> None:
+    os.killpg(two.service_of_b.pid, signal.SIGTERM)
+    wait_until(lambda: two.b.at.worker() is None, LIMIT_S, "the end of the service")
+    for text in ("are you there?", LONG):
+        assert two.a.send_text("bob", text, wait_s=5)["state"] == "waiting"
+    assert len(two.a.ask("text.waiting")["waiting"]) == 2
+    two.service_of_b = two.b.serve()
+    assert two.b.send_text("ann", "back again")["state"] == "delivered"  # a sign of life
+    two.b.wait_text(LONG)
+    wait_until(lambda: not two.a.ask("text.waiting")["waiting"], LIMIT_S, "an empty queue")
+    came = [one["text"] for one in two.b.history("text") if not one["is_outgoing"]]
+    assert came == ["are you there?", LONG]
+    sent = [one["state"] for one in two.a.history("text") if one["is_outgoing"]]
+    assert sent == ["delivered", "delivered"]
+
+
+# --- Who hears what -----------------------------------------------------------------------------------------
+
+
+def test_auto_answer_is_a_switch_and_a_tone_goes_both_ways(two: Two) -> None:
+    two.a.switch(auto_answer=True)
+    with two.a.sit_down() as desk:
+        with two.b.call("ann", "--seconds", "2.5") as caller:
+            ended_there = caller.expect("ended", LIMIT_S, by="us")
+            assert caller.wait() == 0
+        ended_here = desk.expect("ended", by="them")
+    two.a.switch(auto_answer=False)
+    assert desk.heard_s(ended_here, B_HZ) > LEAST_S
+    assert caller.heard_s(ended_there, A_HZ) > LEAST_S
+    figures = ended_there["statistics"]
+    assert figures["codec"] == "opus"
+    assert figures["mos"] > 3.5
+
+
+def test_callers_hear_why_it_does_not_ring_and_the_called_see_who_it_was(two: Two) -> None:
+    with two.a.sit_down("--codec", "opus", "--auto-answer") as desk:
+        for to, reason in (
+            (two.a.uri, "no common codec"),
+            (f"nobody@[{two.a.address}]", "no such user"),
+        ):
+            with Seated(two.b, to) as caller:
+                assert caller.expect("ended")["reason"] == reason
+        two.a.switch(do_not_disturb=True)
+        with Seated(two.b, "ann") as caller:
+            assert caller.expect("ended")["reason"] == "not available"
+        two.a.switch(do_not_disturb=False)
+        Sipp(two.stranger).play("refused", two.a.uri, status=480)
+        rung = [one["caller"]["petname"] for one in desk.events() if one["event"] == "ringing"]
+    assert rung == ["bob"]  # for the codec nobody had: the seat says what it has when it answers
+    entries = two.a.history("call")[-3:]
+    assert [(one["petname"], one["reason"]) for one in entries] == [
+        ("bob", "no common codec"),
+        ("bob", "do not disturb"),
+        ("", "a stranger; it did not ring"),
+    ]
+
+
+def test_nobody_at_a_node_and_no_node_at_all_end_a_call_by_themselves(two: Two) -> None:
+    nobody = two.stranger.address  # the machine is there and has no phone at this address
+    nowhere = nobody.removesuffix(":1") + ":2"
+    for address in (nobody, nowhere):
+        with Seated(two.a, f"sip:x@[{address}]") as caller:
+            assert caller.expect("ended")["reason"] == "not reachable"
+
+
+def test_what_nobody_answers_is_recorded_and_comes_as_a_mail(two: Two) -> None:
+    two.b.switch(do_not_disturb=True)
+    with two.a.call("bob") as caller:
+        caller.expect("established")
+        for _ in range(4):
+            caller.expect("statistics")
+        two.a.ask("call.hangup")
+        caller.expect("ended", by="us")
+    two.b.switch(do_not_disturb=False)
+    box = Path(f"/proc/{two.b.machine.pid}/root{two.b.at.maildir}")
+    wait_until(lambda: any(box.glob("new/*")), LIMIT_S, "the mail")
+    mail = email.message_from_bytes(next(box.glob("new/*")).read_bytes())
+    (attached,) = [part for part in mail.walk() if part.get_content_type() == "audio/x-wav"]
+    sound = two.b.machine.folder / "voicemail.wav"
+    payload = attached.get_payload(decode=True)
+    assert isinstance(payload, bytes)
+    sound.write_bytes(payload)
+    assert recorded_tone_s(sound, A_HZ) > LEAST_S
+    assert "ann called on" in str(mail.get_payload(0))
+    missed = two.b.history("call")[-1]
+    assert (missed["state"], missed["petname"], bool(missed["mail"])) == ("voicemail", "ann", True)
+
+
+# --- Many calls ---------------------------------------------------------------------------------------------
+
+
+def test_a_hundred_calls_one_after_another_leave_nothing_behind(two: Two) -> None:
+    with two.b.sit_down("--auto-answer", "--codec", "PCMU") as desk:
+        processes = [two.a.at.worker(), two.b.at.worker(), desk.pid]
+        _call_many(two.a, two.b.uri, 10)
+        before = [Kept.of(pid) for pid in processes]
+        for ended in _call_many(two.a, two.b.uri, 100):
+            assert ended["reason"] == "hung up", ended
+        desk.expect("ended")
+        wait_until(lambda: not two.b.calls(), LIMIT_S, "the end of the last call")
+        after = [Kept.of(pid) for pid in processes]
+    for was, now in zip(before, after, strict=True):
+        assert now.files <= was.files + 1, (before, after)
+        assert now.threads <= was.threads, (before, after)
+        assert now.memory_kb < was.memory_kb + 5000, (before, after)
+
+
+def test_ten_calls_at_once_each_with_its_own_sound(two: Two) -> None:
+    ours, theirs = [400.0 + 60 * n for n in range(10)], [1200.0 + 60 * n for n in range(10)]
+    two.b.switch(call_waiting=True)
+    answering = _many(two.b, "answer", _folder(two.b), *theirs)
+    wait_until(lambda: two.b.ask("phone.status")["bells"] == 1, LIMIT_S, "somebody to answer")
+    ended = _call_many(two.a, two.b.uri, 10, 10, *ours)
+    os.killpg(answering.pid, signal.SIGTERM)
+    answering.wait(10)
+    two.b.switch(call_waiting=False)
+    assert [one["reason"] for one in ended] == ["hung up"] * 10
+    for number in range(10):
+        assert recorded_tone_s(_folder(two.a) / f"{number}.wav", theirs[number]) > LEAST_S
+        assert recorded_tone_s(_folder(two.b) / f"{number}.wav", ours[number]) > LEAST_S
+
+
+@dataclass(frozen=True, slots=True)
+class Kept:
+    """What a process holds."""
+
+    files: int
+    threads: int
+    memory_kb: int
+
+    @classmethod
+    def of(cls, pid: int | None) -> Kept:
+        """Now."""
+        status = Path(f"/proc/{pid}/status").read_text()
+        fields = dict(line.split(":", 1) for line in status.splitlines())
+        files = len(list(Path(f"/proc/{pid}/fd").iterdir()))
+        return cls(files, int(fields["Threads"]), int(fields["VmRSS"].split()[0]))
+
+
+def _folder(phone: PhoneMachine) -> Path:
+    folder = phone.machine.folder / "many"
+    folder.mkdir(exist_ok=True)
+    return folder
+
+
+def _many(phone: PhoneMachine, role: str, *arguments: object) -> subprocess.Popen[bytes]:
+    socket = phone.home / "control.sock"
+    words = map(str, (role, socket, phone.address, *arguments))
+    argv = [sys.executable, "-m", "tests.netns.many_calls", *words]
+    return phone.machine.start(argv, log="many.log", env={"PYTHONPATH": str(REPOSITORY)})
+
+
+def _call_many(
+    phone: PhoneMachine, uri: str, count: int, held: int = 1, *tones: float
+) -> list[dict[str, object]]:
+    """Make the calls and wait for their ends."""
+    running = _many(phone, "call", uri, count, held, _folder(phone), *tones)
+    code = running.wait(180)
+    log = phone.machine.log("many.log")
+    assert code == 0, log[-3000:]
+    ended: list[dict[str, object]] = json.loads(log.splitlines()[-1])
+    assert len(ended) == count
+    return ended
+
+
+# --- What is killed -----------------------------------------------------------------------------------------
+
+
+def test_the_call_of_a_seat_that_is_killed_ends_within_seconds(two: Two) -> None:
+    with two.b.sit_down("--auto-answer") as desk:
+        with two.a.call("bob") as caller:
+            desk.expect("established")
+            caller.kill()
+            ended = desk.expect("ended", SOON_S)
+        assert (ended["reason"], ended["by"]) == ("hung up", "them")
+        with two.a.call("bob") as caller:
+            desk.expect("established")
+        assert desk.expect("ended")["by"] == "them"
+    with two.b.sit_down("--auto-answer") as desk, two.a.call("bob") as caller:
+        caller.expect("established")
+        desk.kill()
+        assert caller.expect("ended", SOON_S)["by"] == "them"
+
+
+def test_a_service_that_is_killed_ends_its_calls_and_the_next_one_works(two: Two) -> None:
+    with two.b.sit_down("--auto-answer") as desk:
+        with two.a.call("bob") as caller:
+            desk.expect("established")
+            caller.expect("established")
+            worker = two.b.at.worker()
+            assert worker
+            os.kill(worker, signal.SIGKILL)
+            assert desk.expect("ended", SOON_S)["reason"] == "the service ended"
+            desk.expect("attached", LIMIT_S)
+            two.a.ask("call.hangup")  # by itself it ends when nothing was heard for 20 s
+            caller.expect("ended", by="us")
+        with two.a.call("bob") as caller:
+            caller.expect("established")
+            desk.expect("established")
