@@ -101,6 +101,10 @@ def gather(home: Path | None, config: Path | None) -> list[tuple[str, Check]]:
         found += [("mail", check) for check in mail_checks.stock_checks(address)]
     if settings is not None:
         found += [("mail", check) for check in mail_checks.checks(place, settings)]
+        if settings.phone.is_on:
+            from dexmesh.apps.call import checks as call_checks
+
+            found += [("phone", check) for check in call_checks.checks(place, settings)]
     if trouble is not None:
         one = trouble
         found.append(("mail", lambda: iter((one,))))

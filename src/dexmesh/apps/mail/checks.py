@@ -65,7 +65,8 @@ def _say_off() -> Iterator[Finding]:
 
 def check_service(home: Home, me: Me, settings: AppSettings) -> Iterator[Finding]:
     """Does it run, and who has the ports it needs?"""
-    wanted = [wish for wish in wishes(me, settings) if wish.purpose is not Purpose.NAMES]
+    others = {Purpose.NAMES, Purpose.PHONE}
+    wanted = [wish for wish in wishes(me, settings) if wish.purpose not in others]
     try:
         told = _ask(home, "service.status")
     except NoServiceError:
