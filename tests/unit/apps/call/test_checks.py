@@ -12,6 +12,7 @@ from dexmesh.apps.base.me import Me
 from dexmesh.apps.base.settings import AppSettings, MailSettings, PhoneSettings, UserSettings
 from dexmesh.apps.base.sockets import Purpose, wishes
 from dexmesh.apps.call import checks
+from dexmesh.apps.call.codec import catalogue
 from dexmesh.apps.call.codec.catalogue import CodecState
 from dexmesh.errors import NoServiceError, PermissionNeededError
 from dexmesh.wire.keys import PublicKey, is_node_key
@@ -92,7 +93,7 @@ def test_who_may_not_look_is_told_so(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_a_codec_that_is_missing_names_its_package(monkeypatch: pytest.MonkeyPatch) -> None:
     states = (CodecState("opus", False, "libopus0"), CodecState("PCMU", True, ""))
-    monkeypatch.setattr(checks.catalogue, "codecs", lambda: states)
+    monkeypatch.setattr(catalogue, "codecs", lambda: states)
     missing, there = checks.check_codecs()
     assert (missing.level, missing.todo) == (Level.NOTE, "apt-get install libopus0")
     assert there.level is Level.OK
