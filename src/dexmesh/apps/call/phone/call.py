@@ -55,6 +55,7 @@ class Call(ABC):
         self.id = id_
         self.peer = peer
         self.user = user
+        self.is_machine = False  # voicemail has it, not the person
         self.state = self.first_state
         self.dialog: Dialog | None = None
         session_id = int.from_bytes(line.random.randbytes(8), "big") >> 1
@@ -91,6 +92,7 @@ class Call(ABC):
             self.media.held_here,
             self.media.held_there,
             0.0 if self._up_at is None else now - self._up_at,
+            self.is_machine,
         )
 
     @abstractmethod

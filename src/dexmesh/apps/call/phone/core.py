@@ -111,10 +111,12 @@ class Phone:
         self._drain(now)
         return call.id
 
-    def answer(self, call: CallId, user: str, seat: SeatMedia, now: float) -> None:
-        """Take a call that rings for this user, or `Unanswered` for him as voicemail."""
+    def answer(
+        self, call: CallId, user: str, seat: SeatMedia, now: float, *, is_machine: bool = False
+    ) -> None:
+        """Take a call that rings for this user; as voicemail (`is_machine`) he is not busy with it."""
         _check_seat(seat)
-        self._incoming(call).answer(user, seat, now)
+        self._incoming(call).answer(user, seat, now, is_machine=is_machine)
         self._drain(now)
 
     def decline(self, call: CallId, now: float, *, user: str = "", status: int = DECLINED) -> None:

@@ -173,6 +173,7 @@ class FrontDesk:
         """Whether the user is in a call, or calls somebody else than who calls him now."""
         return any(
             one.user == user
+            and not one.is_machine
             and (
                 one.state in (State.UP, State.ANSWERED)
                 or (one.state is State.CALLING and one.peer.address != caller.address)

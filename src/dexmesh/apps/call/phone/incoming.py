@@ -83,9 +83,10 @@ class IncomingCall(Call):
 
     # --- Commands
 
-    def answer(self, user: str, seat: SeatMedia, now: float) -> None:
+    def answer(self, user: str, seat: SeatMedia, now: float, *, is_machine: bool = False) -> None:
         """This user (or voicemail for him) takes the call at this seat. Raises CallError."""
         self._require_ringing(user)
+        self.is_machine = is_machine
         self.media.take_seat(seat)
         offer = sdp_in(self._incoming.request)
         body = self.media.offer() if offer is None else self.media.answer(offer)

@@ -200,7 +200,10 @@ class Missed:
 
 @dataclass(frozen=True, slots=True)
 class CallView:
-    """How a call stands, for a person. `state` is a word; `talked_s` counts from the answer."""
+    """How a call stands, for a person. `state` is a word; `talked_s` counts from the answer.
+
+    `is_machine`: voicemail has it.
+    """
 
     call: CallId
     state: str
@@ -211,6 +214,7 @@ class CallView:
     held_here: bool
     held_there: bool
     talked_s: float
+    is_machine: bool = False
 
 
 # --- Texts

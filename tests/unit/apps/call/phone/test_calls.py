@@ -242,6 +242,21 @@ def test_busy_while_a_call_is_up() -> None:
     assert world.bob.phone.counters[Count.BUSY] == 1
 
 
+def test_nobody_is_busy_with_what_his_voicemail_takes() -> None:
+    world = World()
+    world.bob.configure(do_not_disturb=True, has_voicemail=True)
+    dial(world, world.ann, world.bob)
+    call = world.bob.one(Unanswered).call
+    world.bob.phone.answer(call, "bob", SEAT, world.now, is_machine=True)
+    world.run(0.1)
+    assert world.bob.phone.calls(world.now)[0].is_machine
+    world.bob.configure()
+    world.nodes[EVE] = eve = Node(EVE, ("eve",), 9, (PCMU,))
+    world.bob.book.strangers.clear()
+    dial(world, eve, world.bob)
+    assert not world.bob.one(Ringing).is_waiting
+
+
 def test_call_waiting_rings_during_a_call() -> None:
     world = World()
     world.bob.configure(call_waiting=True)
