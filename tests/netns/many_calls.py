@@ -99,8 +99,8 @@ def call(place: Place, uri: str, count: int, held: int) -> None:
     for number in range(count):
         one = Call(place, number, "call.dial", to=uri)
         going.append(one)
-        if not one.has_sound.wait(LIMIT_S):
-            raise SystemExit(f"call {number} has no sound")
+        if not one.has_sound.wait(LIMIT_S) or one.ended:
+            raise SystemExit(f"call {number} has no sound: {one.ended}")
         if len(going) == held and number < count - 1:
             ended.append(going.popleft().hang_up())
     if place.tones:

@@ -40,11 +40,15 @@ def describe_call(facts: Facts) -> str:
         parts.append(clock(facts["talked_s"]))
     if facts["codec"]:
         parts.append(str(facts["codec"]))
-    parts += [words for key, words in _HELD.items() if facts[key]]
+    parts += [words for key, words in _MARKS.items() if facts.get(key)]
     return ", ".join(parts)
 
 
-_HELD: Final = {"held_here": "on hold", "held_there": "held by the other side"}
+_MARKS: Final = {
+    "held_here": "on hold",
+    "held_there": "held by the other side",
+    "is_voicemail": "with your voicemail",
+}
 
 
 # --- The end of a call

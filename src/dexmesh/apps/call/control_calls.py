@@ -238,7 +238,11 @@ class _Calls:
         return [one for one in views if one.user == user or service.rings(one.call, user)]
 
     def _chosen(self, user: str, arguments: Arguments) -> CallView:
-        return _pick(self._mine(user), arguments)
+        """The one that is named; else the person's own before one that voicemail has."""
+        mine = self._mine(user)
+        own = [one for one in mine if not one.is_machine]
+        is_named = arguments.get("call") is not None
+        return _pick(mine if is_named or not own else own, arguments)
 
     def _ringing(self, user: str, arguments: Arguments) -> CallView:
         ringing = [one for one in self._mine(user) if self._service.rings(one.call, user)]

@@ -37,6 +37,7 @@ def call_facts(view: CallView, statistics: dict[str, Any] | None) -> dict[str, A
         "user": view.user,
         "peer": caller_facts(view.peer),
         "is_outgoing": view.is_outgoing,
+        "is_voicemail": view.is_machine,
         "codec": codec,
         "held_here": view.held_here,
         "held_there": view.held_there,

@@ -173,7 +173,7 @@ class PhoneService:
         self._machines.add(call)
         try:
             seat = SeatMedia(port, catalogue.formats())
-            self._phone.answer(call, user, seat, time.monotonic())
+            self._phone.answer(call, user, seat, time.monotonic(), is_machine=True)
         except CallError:
             self.leave_machine(call)
             raise
