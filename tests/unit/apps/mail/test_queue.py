@@ -286,6 +286,27 @@ def test_a_sign_of_life_takes_greylisted_mail_again_but_not_in_the_same_minute(
     bench.run(body)
 
 
+def test_a_sign_of_life_takes_a_mail_that_broke_off_again_behind_the_others_and_not_for_ever(
+    bench: Bench,
+) -> None:
+    async def body(queue: MailQueue) -> None:
+        first, second = await put(queue), await put(queue)
+        for _ in range(3):
+            flushed = await queue.work_for(BOBS, 10, is_flush=True)
+            assert sorted(one.envelope.id for one in flushed) == [first, second]
+            (broken,) = [one for one in flushed if one.envelope.id == first]
+            await queue.record_outcomes(broken, BOBS, [(broken.recipients[0], SILENT, False)])
+            flushed = await queue.work_for(BOBS, 10, is_flush=True)
+            assert [one.envelope.id for one in flushed] == [second, first]
+            assert [one.envelope.id for one in await queue.work_for(BOBS, 10)] == [second]
+        (broken,) = [one for one in flushed if one.envelope.id == first]
+        await queue.record_outcomes(broken, BOBS, [(broken.recipients[0], SILENT, False)])
+        flushed = await queue.work_for(BOBS, 10, is_flush=True)
+        assert [one.envelope.id for one in flushed] == [second]
+
+    bench.run(body)
+
+
 def test_a_silent_node_is_called_by_the_schedule_and_all_its_mail_waits(bench: Bench) -> None:
     async def body(queue: MailQueue) -> None:
         for _ in range(3):

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from dexmesh.apps.mail.proto.attempts import Due, Needs, Outcome, Verdict
 from dexmesh.apps.mail.proto.bounces import Action
@@ -27,8 +28,11 @@ from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
 
 AGAIN_AFTER_S = 60.0  # ours: a recipient refused for now is not asked for sooner after a sign
+MOST_BREAKS = 3  # ours: a mail that breaks more connections than that waits for its time
 EXPIRED = "4.4.7"  # RFC 3463: delivery time expired
 MAX_AT_ONCE = 200  # ours: how many mails of one node grow old in one commit
+
+_IS_DUE = "state = 0 AND (next_q <= ? OR tried_q <= ? OR (code = 0 AND tries BETWEEN 1 AND ?))"
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +68,33 @@ def is_known(connection: sqlite3.Connection, address: Address) -> bool:
 def work_for(
     connection: sqlite3.Connection, address: Address, q: float, limit: int, *, is_flush: bool
 ) -> list[Work]:
-    """The oldest mails due for a node. A flush also takes those refused for now a while ago."""
-    tried_before = q - AGAIN_AFTER_S if is_flush else -1.0
+    """The oldest mails due for a node; those under which a connection broke come last.
+
+    A flush also takes those refused for now a while ago, and those that broke off with the connection: that
+    says nothing of the mail, unless it happens again and again.
+    """
+    rows = _Due(q, q - AGAIN_AFTER_S if is_flush else -1.0, MOST_BREAKS if is_flush else 0)
     numbers = connection.execute(
-        "SELECT DISTINCT message FROM recipients WHERE address = ? AND state = 0"
-        " AND (next_q <= ? OR tried_q <= ?) ORDER BY message LIMIT ?",
-        (address, q, tried_before, limit),
+        "SELECT message, MAX(tries > 0 AND code = 0) FROM recipients WHERE address = ?"  # noqa: S608
+        f" AND {_IS_DUE} GROUP BY message ORDER BY 2, message LIMIT ?",
+        (address, *rows, limit),
     ).fetchall()
-    return [_work(connection, number, address, q, tried_before) for (number,) in numbers]
+    return [_work(connection, number, address, rows) for number, _ in numbers]
 
 
-def _work(
-    connection: sqlite3.Connection, number: int, address: Address, q: float, tried_before: float
-) -> Work:
+class _Due(NamedTuple):
+    """For _IS_DUE: the queue time, when one refused for now was tried last, and how often one broke off."""
+
+    q: float
+    tried_before: float
+    breaks: int
+
+
+def _work(connection: sqlite3.Connection, number: int, address: Address, due: _Due) -> Work:
     rows = connection.execute(
-        "SELECT id, local, domain, notify, original FROM recipients WHERE message = ?"
-        " AND address = ? AND state = 0 AND (next_q <= ? OR tried_q <= ?) ORDER BY id",
-        (number, address, q, tried_before),
+        "SELECT id, local, domain, notify, original FROM recipients WHERE message = ?"  # noqa: S608
+        f" AND address = ? AND {_IS_DUE} ORDER BY id",
+        (number, address, *due),
     )
     recipients = tuple(
         Recipient(row, local, domain, None if notify is None else Notify(notify), original)
@@ -140,7 +154,7 @@ def give_up(connection: sqlite3.Connection, message: QueueId, why: Outcome, at: 
     ).fetchall()
     for (raw,) in rows:
         address = Address(raw)
-        work = _work(connection, message, address, float("inf"), -1.0)
+        work = _work(connection, message, address, _Due(float("inf"), -1.0, 0))
         outcomes = [(one, why, False) for one in work.recipients]
         record_outcomes(connection, work, address, outcomes, at)
         drop_idle_remote(connection, address)
