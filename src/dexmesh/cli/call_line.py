@@ -158,9 +158,18 @@ class SeatedLine:
         return self._stream is not None
 
     def begin(self, name: str, **arguments: Any) -> None:
-        """Ask the service for the call: `call.dial` or `call.answer`."""
-        media = {"port": self.call.seat.port, "codecs": list(self._line.codecs)}
+        """Ask the service for the call: `call.dial`, `call.answer` or, for the next, `call.stand_by`."""
+        from dexmesh.apps.call.media.formats import find_format
+
+        seat, codecs = self.call.seat, self._line.codecs
+        media = {"port": seat.port, "codecs": list(codecs)}
         self._stream = Stream(self._line.connect(), self._line.inbox, name, {**arguments, **media})
+        if name != "call.answer":  # somebody else has to do something first
+            seat.prepare(one for name in codecs if (one := find_format(name)) is not None)
+
+    def owns(self, happening: Happening) -> bool:
+        """Whether this comes from the stream of this call."""
+        return isinstance(happening, Told | StreamOver) and happening.stream is self._stream
 
     def handle(self, happening: Happening, now: float) -> bool:
         """Do what follows for this call; False if it is about something else.
@@ -189,6 +198,11 @@ class SeatedLine:
         if error is not None and not self._is_known:
             raise error
         self.call.leave("the service ended")
+
+    def drop(self) -> None:
+        """Give everything back of a call that never was, without a word."""
+        self.call.drop()
+        self.close()
 
     def close(self) -> None:
         """End the call if it is not over, and give everything back."""

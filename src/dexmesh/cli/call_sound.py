@@ -9,6 +9,7 @@ Not here  20 ms at a time (apps/call/seat)
 
 from __future__ import annotations
 
+import contextlib
 import re
 import time
 from pathlib import Path
@@ -139,9 +140,10 @@ def _card_ends(wishes: Wishes, source: Source) -> tuple[Source, Sink]:
 class Recording:
     """A sink that lets a card hear what a file gets, too, from `begin` on."""
 
-    def __init__(self, file: WavSink, speaker: Sink) -> None:
+    def __init__(self, file: WavSink, speaker: Sink, folder: Path | None = None) -> None:
+        """`folder`: the file has a name of ours, not one of the person's."""
         self.path = file.path
-        self._file, self._speaker = file, speaker
+        self._file, self._speaker, self._folder = file, speaker, folder
         self._is_wanted = self._is_on = False
 
     @property
@@ -153,6 +155,14 @@ class Recording:
     def problem(self) -> str:
         """Why it ended before the call did; empty if it did not."""
         return self._file.problem
+
+    def name_after(self, caller: str) -> None:
+        """Who calls is known only now: that is what the file is called after, and when."""
+        if self._folder is None:
+            return
+        path = _free(_path_in(self._folder, caller))
+        with contextlib.suppress(OSError):  # it keeps the name it has
+            self.path = self.path.rename(path)
 
     def begin(self) -> None:
         """Record what comes after the next `start`."""
@@ -186,14 +196,25 @@ def _recording(
 
     if wanted is None:
         return None
-    if wanted.is_dir():
-        began = time.strftime("%Y-%m-%d-%H%M%S")
-        wanted, may_number = wanted / f"{began}-{_UNFIT.sub('-', name)[:60].strip('-.')}.wav", True
+    folder = wanted if wanted.is_dir() else None
+    if folder is not None:
+        wanted, may_number = _path_in(folder, name), True
     elif wanted.suffix.lower() != ".wav":
         hint = "name a file that ends with .wav, or a folder that is there"
         raise SoundError(f"{wanted} is no place for a recording", hint)
+    path = _free(wanted) if may_number else wanted
+    return Recording(WavSink(path), speaker, folder)
+
+
+def _path_in(folder: Path, name: str) -> Path:
+    began = time.strftime("%Y-%m-%d-%H%M%S")
+    return folder / f"{began}-{_UNFIT.sub('-', name)[:60].strip('-.')}.wav"
+
+
+def _free(wanted: Path) -> Path:
+    """The same, with a number if there is such a file."""
     for number in range(1, _MOST_SAME_NAMES):
         path = wanted if number == 1 else wanted.with_stem(f"{wanted.stem}-{number}")
-        if not may_number or not path.exists():
+        if not path.exists():
             break
-    return Recording(WavSink(path), speaker)
+    return path

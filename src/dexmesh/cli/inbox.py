@@ -99,6 +99,7 @@ class Stream:
 
     def __init__(self, client: ControlClient, inbox: Inbox, call: str, arguments: Event) -> None:
         self._client, self._inbox = client, inbox
+        self._is_closed = False
         self._thread = threading.Thread(
             target=self._listen, args=(call, arguments), name=call, daemon=True
         )
@@ -106,6 +107,7 @@ class Stream:
 
     def close(self) -> None:
         """Listen no more; the service notices that we left."""
+        self._is_closed = True
         self._client.close()
         self._thread.join(2.0)
 
@@ -113,6 +115,9 @@ class Stream:
         error: DexmeshError | None = None
         try:
             for event in self._client.stream(call, **arguments):
+                if self._is_closed:  # before there was a connection to close
+                    self._client.close()
+                    break
                 self._inbox.put(Told(self, event))
         except DexmeshError as ended:
             error = ended

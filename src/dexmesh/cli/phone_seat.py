@@ -87,6 +87,8 @@ class DeskPhone:
         self._bell: Stream | None = None
         self._retry_at = 0.0
         self._current: SeatedLine | None = None
+        self._standing: SeatedLine | None = None  # for the next call, which it answers by itself
+        self._may_stand_by = False
         self._waiting: dict[int, Event] = {}
         self._is_greeted = self._is_ending = False
 
@@ -98,6 +100,7 @@ class DeskPhone:
         finally:
             if self._current is not None:
                 self._current.close()
+            self._stand_down()
             if self._bell is not None:
                 self._bell.close()
 
@@ -117,6 +120,7 @@ class DeskPhone:
         if status["switches"]["do_not_disturb"]:
             words.append("do not disturb is on: nothing rings (`dexmesh phone dnd off`)")
         self._is_greeted = True
+        self._may_stand_by = self._answers_itself or status["switches"]["auto_answer"]
         self._tell({**event, "news": news}, "\n".join(words))
 
     def _tell(self, event: Event, words: str) -> None:
@@ -126,6 +130,7 @@ class DeskPhone:
 
     def _step(self, happening: Happening | None, now: float) -> None:
         self._attach(now)
+        self._stand_by()
         match happening:
             case None:
                 pass
@@ -139,6 +144,7 @@ class DeskPhone:
                 self._handle_key(char, now)
             case _:
                 self._hand_on(happening, now)
+                self._hand_to_standing(happening, now)
         if self._current is not None:
             self._current.call.tick(now)
             if self._current.call.is_over:
@@ -157,6 +163,37 @@ class DeskPhone:
         if self._bell is None and now >= self._retry_at and not self._is_ending:
             self._bell = Stream(self._line.connect(), self._line.inbox, "phone.attach", {})
 
+    def _stand_by(self) -> None:
+        """Leave a seat with the service, which answers the next call at once, where that is wanted."""
+        is_free = self._current is None and self._standing is None
+        if not self._may_stand_by or not is_free or self._is_ending:
+            return
+        try:
+            standing = SeatedLine(self._line, self._wishes, Story("call", ""), may_number=True)
+        except DexmeshError as error:
+            self._may_stand_by = False  # it is tried again when somebody calls
+            self._tell({"event": "trouble", "text": str(error), "hint": error.hint}, str(error))
+            return
+        standing.begin("call.stand_by", all=self._answers_itself)
+        self._standing = standing
+
+    def _stand_down(self) -> None:
+        if self._standing is not None:
+            self._standing.drop()
+            self._standing = None
+
+    def _hand_to_standing(self, happening: Happening, now: float) -> None:
+        standing = self._standing
+        if standing is None or not standing.owns(happening):
+            return
+        if isinstance(happening, StreamOver):
+            self._stand_down()
+            self._may_stand_by = False  # not again before the service greets us anew
+            return
+        standing.handle(happening, now)
+        if standing.call.story.call is not None:
+            self._current, self._standing = standing, None
+
     def _lose(self, error: DexmeshError | None, now: float) -> None:
         """The service went away; it is started anew after every change of its settings."""
         if isinstance(error, PermissionNeededError):
@@ -167,11 +204,12 @@ class DeskPhone:
             self._tell({"event": "detached", "text": why}, f"{why}; waiting for it")
             if hint:
                 note(f"  {hint}")
-        self._bell, self._retry_at = None, now + RETRY_S
+        self._bell, self._retry_at, self._may_stand_by = None, now + RETRY_S, False
         self._waiting.clear()
 
     def _end(self, now: float) -> None:
         self._is_ending = True
+        self._stand_down()
         if self._current is not None:
             self._current.call.hang_up(now) if self._current.is_begun else self._current.close()
 
@@ -198,6 +236,7 @@ class DeskPhone:
             self._waiting[int(event["call"])] = event
             self._tell(event, f"{caller} is calling, too: a hangs up here and answers, d declines")
             return
+        self._stand_down()  # the service rang instead: that call is not for a seat that stands by
         self._tell(event, f"{caller} is calling")
         facts = event["caller"]
         story = Story(caller, str(facts["petname"] or facts["address"]), str(facts["address"]))

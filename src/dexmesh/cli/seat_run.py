@@ -63,6 +63,7 @@ class SeatedCall:
         self._leaves_at: float | None = None
         self._handlers: dict[str, Callable[[Event, float], str]] = {
             "dialling": self._dialling,
+            "ringing": self._ringing,
             "answering": self._answering,
             "progress": self._progress,
             "established": self._established,
@@ -97,6 +98,14 @@ class SeatedCall:
         self.story.call, self.story.name = int(event["call"]), str(event["to"])
         self.story.state = "calling"
         return f"calling {self.story.name} ({event['uri']})"
+
+    def _ringing(self, event: Event, _now: float) -> str:
+        """A call has come to a seat that stands by; nobody is asked whether it shall be answered."""
+        story = self.story
+        story.call, story.name, story.state = int(event["call"]), who(event["caller"]), "ringing"
+        if self._sound.recording is not None:
+            self._sound.recording.name_after(story.name)
+        return f"{story.name} is calling"
 
     def _answering(self, event: Event, _now: float) -> str:
         self.story.call, self.story.name = int(event["call"]), who(event["peer"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import signal
 import threading
 import time
@@ -178,9 +179,9 @@ def test_who_is_busy_unreachable_unknown_or_disturbed(world: PhoneWorld, bob: Pe
     assert "a text waits" in gone
 
 
-async def _configured(world: PhoneWorld, switch: str) -> None:
+async def _configured(world: PhoneWorld, switch: str, *, is_on: bool = True) -> None:
     service = world.bob.service
-    service.phone.configure("bob", service.preferences.choose("bob", switch, is_on=True))
+    service.phone.configure("bob", service.preferences.choose("bob", switch, is_on=is_on))
 
 
 def test_a_name_that_nobody_has_rings_nobody(world: PhoneWorld) -> None:
@@ -461,6 +462,63 @@ def test_whoever_ends_a_phone_hangs_up(world: PhoneWorld, bob: Person) -> None:
         with bob.at_desk(answers=True) as there:
             there.wait_for("established")
         told.wait_for("ended", by="them")
+
+
+def test_a_phone_that_answers_itself_has_its_seat_with_the_service(
+    world: PhoneWorld, bob: Person, tmp_path: Path
+) -> None:
+    wishes = Wishes(is_silent=True, record=tmp_path)
+    second = Person(world.bob)
+    with (
+        bob.at_desk(answers=True, wishes=wishes) as there,
+        second.at_desk() as elsewhere,
+    ):
+        for number in (1, 2):
+            _wait_standing_by(world)
+            with Person(world.alice).calling("bob") as told:
+                there.wait_for("ringing", call=number)
+                there.wait_for("answering", call=number)
+                there.wait_for("established", call=number)
+                told.wait_for("established")
+                time.sleep(0.2)
+            ended = there.wait_for("ended", call=number)
+            assert re.fullmatch(r"[\d-]+-alice(-2)?\.wav", Path(ended["recorded"]).name)
+    assert elsewhere.events == elsewhere.events[:1]  # no bell was rung
+    assert len(list(tmp_path.glob("*.wav"))) == 2  # what was never recorded left no file
+
+
+def test_a_phone_that_stands_by_for_its_user_alone_rings_when_he_no_longer_wants_that(
+    world: PhoneWorld, bob: Person
+) -> None:
+    world.do(_configured(world, "auto_answer"))
+    with bob.at_desk() as there:
+        _wait_standing_by(world)
+        world.do(_configured(world, "auto_answer", is_on=False))
+        with Person(world.alice).calling("bob"):
+            there.wait_for("ringing", answers_itself=False)
+            bob.press("a")
+            there.wait_for("established")
+
+
+def test_a_phone_stands_by_again_when_the_service_comes_back(
+    world: PhoneWorld, bob: Person
+) -> None:
+    with bob.at_desk(answers=True) as there:
+        _wait_standing_by(world)
+        world.do(world.bob.server.close())
+        there.wait_for("detached")
+        world.do(world.bob.server.start(world.bob.home.control_socket))
+        _wait_standing_by(world)
+        with Person(world.alice).calling("bob"):
+            there.wait_for("established")
+    assert not [one for one in there.events if one["event"] == "trouble"]
+
+
+def _wait_standing_by(world: PhoneWorld) -> None:
+    deadline = time.monotonic() + 20
+    while not world.bob.service.seats._standing:
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
 
 
 def test_an_option_before_a_subcommand_is_not_ignored_in_silence(world: PhoneWorld) -> None:

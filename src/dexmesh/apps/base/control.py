@@ -376,11 +376,13 @@ class ControlClient:
             raise self._gone(error) from None
 
     def _connected(self) -> socket.socket:
-        if self._socket is None:
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
-            self._socket.settimeout(self._patience_s)
-            self._socket.connect(str(self._path))
-        return self._socket
+        connection = self._socket
+        if connection is None:
+            connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+            self._socket = connection  # another thread may close it from now on
+            connection.settimeout(self._patience_s)
+            connection.connect(str(self._path))
+        return connection
 
     def _receive(self) -> Reply:
         try:

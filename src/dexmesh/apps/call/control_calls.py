@@ -50,6 +50,7 @@ def register(
     server.register("phone.switch", calls.switch)
     server.register("call.dial", calls.dial)
     server.register("call.answer", calls.answer)
+    server.register("call.stand_by", calls.stand_by)
     server.register("call.decline", calls.decline)
     server.register("call.hangup", calls.hang_up)
     server.register("call.hold", calls.hold)
@@ -139,6 +140,23 @@ class _Calls:
         line.tell({"event": "answering", **call_facts(view, None)})
         self._service.pump()
         return self._until_left(line, lambda: self._leave(view.call))
+
+    async def stand_by(self, caller: Caller, arguments: Arguments) -> AsyncIterator[dict[str, Any]]:
+        """Take the next call that answers itself (`all`: whatever rings), without a word from here.
+
+        The items are those of `call.answer`, with `ringing` before them. Who leaves, hangs up.
+        """
+        user, seat = require_user(caller), _seat(arguments)
+        seats = self._service.seats
+        line = seats.stand_by(user, seat, takes_all=flag_of(arguments, "all"))
+
+        def leave() -> None:
+            call = seats.leave(line)
+            if call is not None:
+                self._leave(call)
+
+        line.tell({"event": "standing_by"})
+        return self._until_left(line, leave)
 
     def _seated(self, call: CallId, user: str) -> SeatLine:
         try:

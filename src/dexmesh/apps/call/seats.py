@@ -14,8 +14,9 @@ from collections import deque
 from collections.abc import AsyncIterator, Iterable
 from typing import Any
 
-from dexmesh.apps.call.phone.values import CallError, CallId
+from dexmesh.apps.call.phone.values import CallError, CallId, SeatMedia
 from dexmesh.errors import AppError
+from dexmesh.values import dataclass
 
 MAX_SEATS = 64  # ours
 MAX_EVENTS = 200  # ours: a seat that does not take them
@@ -53,12 +54,22 @@ class SeatLine:
                 yield {"event": "alive"}
 
 
+@dataclass(frozen=True, slots=True)
+class StandingSeat:
+    """Ready for the next call that answers itself; `takes_all`: for whatever rings."""
+
+    line: SeatLine
+    media: SeatMedia
+    takes_all: bool
+
+
 class Seats:
-    """Of one service: who may be rung, and who has which call."""
+    """Of one service: who may be rung, who has which call, who waits for the next."""
 
     def __init__(self) -> None:
         self._bells: set[SeatLine] = set()
         self._of_call: dict[CallId, SeatLine] = {}
+        self._standing: list[StandingSeat] = []  # the one that waits longest first
 
     def attach(self, user: str) -> SeatLine:
         """A seat that hears the bell of this user. Raises CallError where there are too many."""
@@ -83,6 +94,30 @@ class Seats:
         """The call is over, or its seat is gone."""
         self._of_call.pop(call, None)
 
+    def stand_by(self, user: str, media: SeatMedia, *, takes_all: bool) -> SeatLine:
+        """A seat that answers the next call by itself. Raises AppError where there are too many."""
+        self._require_room()
+        standing = StandingSeat(SeatLine(user), media, takes_all)
+        self._standing.append(standing)
+        return standing.line
+
+    def sit_down(
+        self, call: CallId, users: tuple[str, ...], *, answers_itself: bool
+    ) -> StandingSeat | None:
+        """The seat that answers this call, which rings for `users`, at once; it has it now."""
+        for one in self._standing:
+            is_meant = answers_itself and one.line.user == users[0]
+            if is_meant or (one.takes_all and one.line.user in users):
+                self._standing.remove(one)
+                self._of_call[call] = one.line
+                return one
+        return None
+
+    def leave(self, line: SeatLine) -> CallId | None:
+        """A seat that stood by is gone; the call it has, if any."""
+        self._standing = [one for one in self._standing if one.line is not line]
+        return next((call for call, one in self._of_call.items() if one is line), None)
+
     def bells(self, user: str) -> int:
         """How many listen for this user."""
         return sum(line.user == user for line in self._bells)
@@ -106,7 +141,7 @@ class Seats:
             line.tell(event, is_last=is_last)
 
     def __len__(self) -> int:
-        return len(self._bells) + len(self._of_call)
+        return len(self._bells) + len(self._of_call) + len(self._standing)
 
     def _require_room(self) -> None:
         if len(self) >= MAX_SEATS:

@@ -23,7 +23,7 @@ from dexmesh.apps.base.me import Me
 from dexmesh.apps.base.settings import AppSettings
 from dexmesh.apps.base.sockets import Listening, Purpose
 from dexmesh.apps.call.codec import catalogue
-from dexmesh.apps.call.facts import caller_facts
+from dexmesh.apps.call.facts import call_facts, caller_facts
 from dexmesh.apps.call.phone.core import Phone, uri_at
 from dexmesh.apps.call.phone.people import Contacts, Directory
 from dexmesh.apps.call.phone.values import (
@@ -235,8 +235,21 @@ class PhoneService:
 
     @_act.register
     def _(self, output: Ringing) -> None:
-        self._ringing[output.call] = output
-        self.seats.ring(output.users, _ringing_event(output))
+        if output.is_waiting or not self._answer_at_once(output):
+            self._ringing[output.call] = output
+            self.seats.ring(output.users, _ringing_event(output))
+
+    def _answer_at_once(self, ringing: Ringing) -> bool:
+        """Whether a seat stands by for this call: it has it now, and nobody is rung."""
+        call, now = ringing.call, time.monotonic()
+        seat = self.seats.sit_down(call, ringing.users, answers_itself=ringing.answers_itself)
+        if seat is None:
+            return False
+        seat.line.tell(_ringing_event(ringing))
+        view = next(one for one in self._phone.calls(now) if one.call == call)
+        self._phone.answer(call, seat.line.user, seat.media, now)
+        seat.line.tell({"event": "answering", **call_facts(view, None)})
+        return True
 
     @_act.register
     def _(self, output: Unanswered) -> None:

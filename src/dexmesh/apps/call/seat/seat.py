@@ -12,7 +12,7 @@ from __future__ import annotations
 import dataclasses
 import secrets
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from threading import Lock, Thread, current_thread
 from typing import Final
@@ -108,6 +108,7 @@ class Seat:
         self._lock = Lock()  # for everything below, and for the sounds
         self._session: MediaSession | None = None
         self._codec: Codec | None = None
+        self._prepared: dict[tuple[str, int], Codec] = {}
         self._signal: Source | None = None
         self._is_muted = False
         self._heard = self._spoken = b""
@@ -117,6 +118,13 @@ class Seat:
         self._is_over = False
         self._clock, self._has_thread = clock, has_thread
         self._thread = Thread(target=self._run, name="dexmesh-seat", daemon=True)
+
+    def prepare(self, formats: Iterable[Format]) -> None:
+        """Make the codecs that may be agreed, so that the first sound need not wait for one."""
+        for one in formats:
+            made = self._make_codec(one)
+            with self._lock:
+                self._prepared[one.name, one.clock] = made
 
     def play(self, signal: Source | None) -> None:
         """Let the person hear this until there is a call: ringback, the bell. None: nothing.
@@ -202,7 +210,7 @@ class Seat:
         codec = self._codec
         if codec is not None and (codec.name, codec.rtp_clock) == (wanted.name, wanted.clock):
             return codec
-        return self._make_codec(wanted)
+        return self._prepared.pop((wanted.name, wanted.clock), None) or self._make_codec(wanted)
 
     def _start_sounds(self, rate: int) -> None:
         """Both at this rate, or both as they were."""
