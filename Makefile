@@ -37,7 +37,7 @@ test: ## Every test: Rust, Python, simulation, real TUN and namespaces
 
 test-python:
 	@echo "== Python tests: units, vectors, properties, mirror, simulation, namespaces, foreign programs"
-	@tools/as-root $(PY) -m pytest --numprocesses $(PYTEST_STREAMS) --dist loadgroup $(PYTEST_ARGS)
+	@tools/as-root $(PY) -m pytest --numprocesses $(PYTEST_STREAMS) --dist loadscope $(PYTEST_ARGS)
 
 test-rust:
 	@echo "== Rust tests: engine, switch, CryptoAuth vectors, offloads"
