@@ -26,9 +26,10 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> Schedul
     if config.getvalue("dist") != "loadscope":
         return None
 
-    class Streams(LoadScopeScheduling):
+    class Streams(LoadScopeScheduling):  # type: ignore[misc]
         def _split_scope(self, nodeid: str) -> str:
             return stream_of(nodeid)
 
     config.option.loadscopereorder = False  # in the order of the folders, the machines early
-    return Streams(config, log)
+    made: Scheduling = Streams(config, log)
+    return made
