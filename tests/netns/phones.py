@@ -219,6 +219,14 @@ class StockPhone(abc.ABC):
         """Go on with the call."""
 
     @abc.abstractmethod
+    def send_key(self, key: str) -> None:
+        """Press a key during a call."""
+
+    @abc.abstractmethod
+    def heard_keys(self) -> str:
+        """The keys that the other side has pressed so far, in all calls."""
+
+    @abc.abstractmethod
     def send_text(self, uri: str, text: str) -> None:
         """Send a message of one line."""
 
@@ -315,6 +323,14 @@ class Linphone(StockPhone):
     def resume(self) -> None:
         """Go on with the call."""
         self.press("resume")
+
+    def send_key(self, key: str) -> None:
+        """Press a key during a call."""
+        self.press(key)
+
+    def heard_keys(self) -> str:
+        """The keys that the other side has pressed so far, in all calls."""
+        return "".join(re.findall(r"Receiving dtmf (\S)\.", self.trace()))
 
     def send_text(self, uri: str, text: str) -> None:
         """Send a message of one line."""
@@ -431,6 +447,14 @@ class Baresip(StockPhone):
     def resume(self) -> None:
         """Go on with the call; what is heard from then on is not recorded (aufilt of baresip 1.0)."""
         self.command("resume")
+
+    def send_key(self, key: str) -> None:
+        """Press a key during a call."""
+        self.command("sndcode", key)
+
+    def heard_keys(self) -> str:
+        """The keys that the other side has pressed so far, in all calls."""
+        return "".join(re.findall(r"received event: '(.)' \(end=1\)", self.log()[self._began :]))
 
     def send_text(self, uri: str, text: str) -> None:
         """Send a message of one line to somebody who is in its contacts."""

@@ -14,11 +14,11 @@ from typing import Any
 
 import pytest
 
-from dexmesh.cli.lab import Lab
+from dexmesh.cli.lab import Lab, wait_until
 from tests.netns.mail_machines import MailMachine, mail_machines
 from tests.netns.our_phone import Event, OurProgram
 from tests.netns.phone_machines import PhoneMachine
-from tests.netns.phones import StockPhone
+from tests.netns.phones import CALL_S, StockPhone
 from tests.netns.sippers import Sipp
 from tests.netns.tones import recorded_pause_s
 
@@ -128,9 +128,10 @@ def require_heard(seat: OurProgram, ended: Event, stock: StockPhone) -> None:
 
 
 def a_call_with_interruptions(ours: PhoneMachine, stock: StockPhone) -> None:
-    """A second caller hears that we are busy; either side holds the call and takes it back."""
+    """Keys are pressed, a second caller hears that we are busy, either side holds the call."""
     with ours.sit_down("--auto-answer") as seat:
         be_called(stock, ours, seat)
+        _press_keys(ours, stock, seat)
         Sipp(stock, port=5099).play("refused", ours.uri, status=486)
         _hold_from_there(stock, seat)
         _hold_from_here(ours, seat)
@@ -140,6 +141,13 @@ def a_call_with_interruptions(ours: PhoneMachine, stock: StockPhone) -> None:
     missed, answered = ours.history("call")[-2:]
     assert (missed["state"], missed["reason"]) == ("missed", "busy")
     assert (answered["state"], answered["petname"]) == ("answered", PETNAME)
+
+
+def _press_keys(ours: PhoneMachine, stock: StockPhone, seat: OurProgram) -> None:
+    ours.ask("call.digits", digits="159#")
+    stock.send_key("7")
+    seat.expect("digit", digit="7")
+    wait_until(lambda: stock.heard_keys() == "159#", CALL_S, "159#")
 
 
 def _hold_from_there(stock: StockPhone, seat: OurProgram) -> None:
