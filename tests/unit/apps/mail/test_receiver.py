@@ -354,6 +354,7 @@ def test_the_greeting_comes_at_once_while_big_mails_come_in(tmp_path: Path) -> N
                 async with asyncio.timeout(60):
                     assert (await client.reader.readline()).startswith(b"250")
 
+            start = time.perf_counter()
             senders = [asyncio.create_task(send()) for _ in range(4)]
             waits = []
             while not all(task.done() for task in senders):
@@ -366,7 +367,8 @@ def test_the_greeting_comes_at_once_while_big_mails_come_in(tmp_path: Path) -> N
             assert len(world.store.stored) == 4
             assert all(one.data.endswith(body) for one in world.store.stored)
             assert len(waits) >= 5
-            # client, server and clock share one loop here; alone the server is far below 0.2 s
-            assert sorted(waits)[len(waits) * 9 // 10] < 0.2
+            took = time.perf_counter() - start
+            # client, server and clock share one loop here: nobody waits for a mail, but for a piece of one
+            assert sorted(waits)[len(waits) * 9 // 10] < took / 10
 
     asyncio.run(asyncio.wait_for(run(), 120))
