@@ -31,7 +31,6 @@ MAX_REPLY_BYTES = 64 << 20  # ours: what a client believes; a whole message fits
 MAX_CLIENTS = 32  # ours; more are told to come back
 IDLE_S = 60.0  # ours: a client that says nothing
 CALL_S = 300.0  # ours: the longest call, and the longest wait between two items
-LOOK_S = 0.2  # ours: how soon a client that left a stream is noticed
 PATIENCE_S = 60.0  # ours: a client waits that long for a reply
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred
@@ -89,6 +88,22 @@ class _ClientLeftError(ConnectionResetError):
     """Nobody listens any more."""
 
 
+class _Reader(asyncio.StreamReader):
+    """Knows at once that its client left, although nobody reads: a seat may be waited for (call/)."""
+
+    def __init__(self) -> None:
+        super().__init__(limit=MAX_REQUEST_BYTES)
+        self.left = asyncio.Event()
+
+    def feed_eof(self) -> None:
+        super().feed_eof()
+        self.left.set()
+
+    def set_exception(self, exc: Exception) -> None:
+        super().set_exception(exc)
+        self.left.set()
+
+
 class ControlServer:
     """The socket and the calls behind it."""
 
@@ -126,9 +141,8 @@ class ControlServer:
             draft.unlink(missing_ok=True)
             raise
         self._path = path
-        self._server = await asyncio.start_unix_server(
-            self._greet, sock=listening, limit=MAX_REQUEST_BYTES
-        )
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_unix_server(self._protocol, sock=listening)
 
     async def close(self) -> None:
         """Stop listening and end every client."""
@@ -142,12 +156,16 @@ class ControlServer:
             task.cancel()
         await asyncio.gather(*self._clients, return_exceptions=True)
 
-    def _greet(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    def _protocol(self) -> asyncio.StreamReaderProtocol:
+        reader = _Reader()
+        return asyncio.StreamReaderProtocol(reader, lambda _, writer: self._greet(reader, writer))
+
+    def _greet(self, reader: _Reader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.ensure_future(self._serve(reader, writer))
         self._clients.add(task)
         task.add_done_callback(self._clients.discard)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _serve(self, reader: _Reader, writer: asyncio.StreamWriter) -> None:
         try:
             uid = _uid_of(writer)
             if len(self._clients) > MAX_CLIENTS and uid != 0:
@@ -166,7 +184,7 @@ class ControlServer:
             writer.close()
 
     async def _answer(
-        self, uid: int, line: bytes, reader: asyncio.StreamReader, writer: asyncio.StreamWriter
+        self, uid: int, line: bytes, reader: _Reader, writer: asyncio.StreamWriter
     ) -> None:
         try:
             name, user, arguments = _request(line)
@@ -209,11 +227,11 @@ class ControlServer:
     async def _stream(
         self,
         items: AsyncIterator[Reply],
-        reader: asyncio.StreamReader,
+        reader: _Reader,
         writer: asyncio.StreamWriter,
     ) -> None:
         """Every item as it comes. When the client leaves, whoever makes them is told (aclose)."""
-        left = asyncio.ensure_future(_has_left(reader))
+        left = asyncio.ensure_future(reader.left.wait())
         try:
             while (item := await self._next(items, left)) is not None:
                 await _send(writer, {"item": item})
@@ -224,7 +242,7 @@ class ControlServer:
                 await aclose()
         await _send(writer, {"end": True})
 
-    async def _next(self, items: AsyncIterator[Reply], left: asyncio.Future[None]) -> Reply | None:
+    async def _next(self, items: AsyncIterator[Reply], left: asyncio.Future[Any]) -> Reply | None:
         """The next item, None at the end. Raises _ClientLeftError."""
         item = asyncio.ensure_future(_anext(items))
         both: set[asyncio.Future[Any]] = {item, left}
@@ -246,12 +264,6 @@ class ControlServer:
 
 async def _anext(items: AsyncIterator[Reply]) -> Reply | None:
     return await anext(items, None)
-
-
-async def _has_left(reader: asyncio.StreamReader) -> None:
-    """Until the client ends the connection. What it says meanwhile is for later."""
-    while not reader.at_eof():  # noqa: ASYNC110 a StreamReader has no event for that
-        await asyncio.sleep(LOOK_S)
 
 
 def _uid_of(writer: asyncio.StreamWriter) -> int:
@@ -399,7 +411,9 @@ class ControlClient:
         return reply
 
     def _line(self) -> bytes:
-        connection = self._connected()
+        connection = self._socket
+        if connection is None:  # another thread closed it: a new one would wait for no answer
+            raise ConnectionResetError("the connection was closed here")
         while (end := self._buffer.find(b"\n")) < 0:
             data = connection.recv(1 << 16)
             if not data:

@@ -362,3 +362,31 @@ def test_a_stream_ends_soon_after_its_client_left(tmp_path: Path) -> None:
         await server.close()
 
     asyncio.run(play())
+
+
+def test_a_client_that_was_closed_waits_for_nothing_more(tmp_path: Path) -> None:
+    """Closed by another thread while it listened: a new connection would have no call to answer."""
+
+    async def wait_for_ever(_caller: Caller, _arguments: Reply) -> AsyncIterator[Reply]:
+        return items()
+
+    async def items() -> AsyncIterator[Reply]:
+        yield {"begun": True}
+        await asyncio.sleep(3600)
+
+    def ask() -> None:
+        client = ControlClient(tmp_path / "s", patience_s=60)
+        stream = client.stream("wait")
+        assert next(stream) == {"begun": True}
+        client.close()
+        with pytest.raises(NoServiceError):
+            next(stream)
+
+    async def play() -> None:
+        server = await _serving(tmp_path / "s")
+        server.register("wait", wait_for_ever)
+        async with asyncio.timeout(20):
+            await asyncio.to_thread(ask)
+        await server.close()
+
+    asyncio.run(play())
