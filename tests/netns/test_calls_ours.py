@@ -11,6 +11,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -93,12 +94,17 @@ def test_auto_answer_is_a_switch_and_a_tone_goes_both_ways(two: Two) -> None:
     two.a.switch(auto_answer=True)
     with two.a.sit_down() as desk:
         with two.b.call("ann", "--seconds", "2.5") as caller:
+            desk.expect("established")
+            established = time.time()
             ended_there = caller.expect("ended", LIMIT_S, by="us")
             assert caller.wait() == 0
         ended_here = desk.expect("ended", by="them")
     two.a.switch(auto_answer=False)
     assert desk.heard_s(ended_here, B_HZ) > LEAST_S
     assert caller.heard_s(ended_there, A_HZ) > LEAST_S
+    entry = two.a.history("call")[-1]
+    assert entry["at_unix"] < established  # not when it was over
+    assert entry["talked_s"] > LEAST_S
     figures = ended_there["statistics"]
     assert figures["codec"] == "opus"
     assert figures["mos"] > 3.5

@@ -23,10 +23,11 @@ from dexmesh.apps.base.me import Me
 from dexmesh.apps.base.settings import AppSettings
 from dexmesh.apps.base.sockets import Listening, Purpose
 from dexmesh.apps.call.codec import catalogue
-from dexmesh.apps.call.facts import call_facts, caller_facts
+from dexmesh.apps.call.facts import caller_facts
 from dexmesh.apps.call.phone.core import Phone, uri_at
 from dexmesh.apps.call.phone.people import Contacts, Directory
 from dexmesh.apps.call.phone.values import (
+    AnsweredAt,
     CallError,
     CallId,
     DigitsArrived,
@@ -89,6 +90,7 @@ class PhoneService:
         self._phone = Phone(
             *(me.address, settings.phone.port, contacts, directory, random.SystemRandom()),
             codecs=catalogue.formats(),
+            answers_at_once=self._sit_down,
         )
         self._transport = SipTransport(me.address, self._take, self._fail)
         self._directory = directory
@@ -186,6 +188,18 @@ class PhoneService:
         self.seats.drop_call(call)
         self._machines.discard(call)
 
+    def _sit_down(self, ringing: Ringing) -> AnsweredAt | None:
+        """The seat that stands by for this call; nobody is rung then."""
+        if ringing.is_waiting:
+            return None
+        seat = self.seats.sit_down(
+            ringing.call, ringing.users, answers_itself=ringing.answers_itself
+        )
+        if seat is None:
+            return None
+        seat.line.tell(_ringing_event(ringing))
+        return seat.line.user, seat.media
+
     # --- The core and its clock ---------------------------------------------------------------------
 
     def pump(self) -> None:
@@ -235,21 +249,8 @@ class PhoneService:
 
     @_act.register
     def _(self, output: Ringing) -> None:
-        if output.is_waiting or not self._answer_at_once(output):
-            self._ringing[output.call] = output
-            self.seats.ring(output.users, _ringing_event(output))
-
-    def _answer_at_once(self, ringing: Ringing) -> bool:
-        """Whether a seat stands by for this call: it has it now, and nobody is rung."""
-        call, now = ringing.call, time.monotonic()
-        seat = self.seats.sit_down(call, ringing.users, answers_itself=ringing.answers_itself)
-        if seat is None:
-            return False
-        seat.line.tell(_ringing_event(ringing))
-        view = next(one for one in self._phone.calls(now) if one.call == call)
-        self._phone.answer(call, seat.line.user, seat.media, now)
-        seat.line.tell({"event": "answering", **call_facts(view, None)})
-        return True
+        self._ringing[output.call] = output
+        self.seats.ring(output.users, _ringing_event(output))
 
     @_act.register
     def _(self, output: Unanswered) -> None:
@@ -406,8 +407,9 @@ def _call_entry(ended: Ended) -> Entry:
     state = State.ANSWERED if ended.talked_s else State.FAILED
     if not ended.is_outgoing and not ended.talked_s:
         state = State.MISSED
+    began = time.time() - ended.talked_s
     return Entry(
-        *(ended.user, Kind.CALL, ended.is_outgoing, ended.peer.address, time.time(), state),
+        *(ended.user, Kind.CALL, ended.is_outgoing, ended.peer.address, began, state),
         remote_user=ended.peer.claimed_user,
         claimed_name=ended.peer.claimed_name,
         is_flagged=ended.peer.is_flagged,
