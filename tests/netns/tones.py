@@ -24,7 +24,7 @@ def tone(hz: float, seconds: float, rate: int) -> array.array[int]:
 
 
 def write_tone(
-    path: Path, hz: float, seconds: float = 20, rate: int = 8000, channels: int = 1
+    path: Path, hz: float, seconds: float = 60, rate: int = 8000, channels: int = 1
 ) -> None:
     """A WAV file of it, the same in all channels."""
     mono = tone(hz, seconds, rate)
