@@ -320,7 +320,7 @@ def measure(calls: int, listens: int) -> dict[str, Figures]:
         write_clicks(sound)
         _say("the phones start")
         phones: list[Phones] = [Ours(a, b, sound), Stock(a, b, sound)]
-        tap = opened.enter_context(Tap(a.machine))
+        tap = opened.enter_context(Tap(a.machine, a.address))
         figures = {one.name: Figures([], []) for one in phones}
         for one in phones:  # the first call of a program loads what it needs
             one.call(TALK_S)

@@ -1,10 +1,14 @@
-"""Every UDP packet of a machine's mesh address, with the kernel's time: what phones really send and get."""
+"""Every UDP packet of a machine's mesh address, with the kernel's time: what phones really send and get.
+
+Place     bench/calls_setup.py
+Keeps     the kernel collects and nobody runs meanwhile: whoever watches does not slow down what he watches
+"""
 
 from __future__ import annotations
 
+import json
 import socket
 import struct
-import threading
 from typing import Self
 
 from tests.netns.sockets import in_network
@@ -12,9 +16,12 @@ from tests.netns.sockets import in_network
 from dexmesh.cli.lab import Machine
 from dexmesh.values import dataclass
 
+ROOM_BYTES = 1 << 24  # for some ten thousand packets
 _SO_TIMESTAMPNS = 35
+_SO_RCVBUFFORCE = 33
 _STAMP = struct.Struct("@qq")
-_EVERY_PROTOCOL, _IPV6, _UDP, _OUTGOING = 3, 0x86DD, 17, 4
+_EVERY_PROTOCOL = 3  # what leaves is shown to nobody who wants one protocol alone
+_UDP, _OUTGOING = 17, 4
 _HEADERS = 48
 
 
@@ -30,49 +37,37 @@ class Packet:
 
 
 class Tap:
-    """Reads while it is open. `packets` may be cleared between measurements."""
+    """On the device that carries this address, as long as it is open."""
 
-    def __init__(self, machine: Machine) -> None:
-        self.packets: list[Packet] = []
-        self._socket = in_network(machine, _open)
-        self._is_over = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
+    def __init__(self, machine: Machine, address: str) -> None:
+        shown = machine.run(["ip", "-j", "-6", "addr", "show", "to", address]).stdout
+        device = str(json.loads(shown)[0]["ifname"])
+        self._socket = in_network(machine, lambda: _open(device))
 
     def __enter__(self) -> Self:
-        self._thread.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._is_over.set()
-        self._thread.join(5)
         self._socket.close()
 
     def take(self) -> list[Packet]:
-        """What came since the last time, in the order of time."""
-        packets, self.packets = self.packets, []
-        return sorted(packets, key=lambda one: one.at)
-
-    def _run(self) -> None:
-        while not self._is_over.is_set():
+        """What passed since the last time, in the order of time."""
+        packets: list[Packet] = []
+        while True:
             try:
-                data, notes, _, (_, protocol, kind, *_) = self._socket.recvmsg(2048, 64)
-            except TimeoutError:
-                continue
-            is_mesh_udp = (
-                protocol == _IPV6
-                and len(data) >= _HEADERS
-                and data[6] == _UDP
-                and data[8] == data[24] == 0xFC
-            )
-            if is_mesh_udp and notes:
-                self.packets.append(_packet(data, notes[0][2], kind == _OUTGOING))
+                data, notes, _, (_, _, kind, *_) = self._socket.recvmsg(2048, 64)
+            except BlockingIOError:
+                return sorted(packets, key=lambda one: one.at)
+            if len(data) >= _HEADERS and data[0] >> 4 == 6 and data[6] == _UDP and notes:
+                packets.append(_packet(data, notes[0][2], kind == _OUTGOING))
 
 
-def _open() -> socket.socket:
+def _open(device: str) -> socket.socket:
     opened = socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM, socket.htons(_EVERY_PROTOCOL))
-    opened.settimeout(0.2)
+    opened.setblocking(False)
     opened.setsockopt(socket.SOL_SOCKET, _SO_TIMESTAMPNS, 1)
-    opened.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 22)
+    opened.setsockopt(socket.SOL_SOCKET, _SO_RCVBUFFORCE, ROOM_BYTES)
+    opened.bind((device, _EVERY_PROTOCOL))
     return opened
 
 

@@ -162,10 +162,10 @@ class SeatedLine:
         from dexmesh.apps.call.media.formats import find_format
 
         seat, codecs = self.call.seat, self._line.codecs
+        if name != "call.answer":  # nobody waits yet
+            seat.prepare(one for name in codecs if (one := find_format(name)) is not None)
         media = {"port": seat.port, "codecs": list(codecs)}
         self._stream = Stream(self._line.connect(), self._line.inbox, name, {**arguments, **media})
-        if name != "call.answer":  # somebody else has to do something first
-            seat.prepare(one for name in codecs if (one := find_format(name)) is not None)
 
     def owns(self, happening: Happening) -> bool:
         """Whether this comes from the stream of this call."""

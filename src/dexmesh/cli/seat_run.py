@@ -100,9 +100,11 @@ class SeatedCall:
         return f"calling {self.story.name} ({event['uri']})"
 
     def _ringing(self, event: Event, _now: float) -> str:
-        """A call has come to a seat that stands by; nobody is asked whether it shall be answered."""
-        story = self.story
-        story.call, story.name, story.state = int(event["call"]), who(event["caller"]), "ringing"
+        """A call has come to a seat that stands by, and was answered."""
+        story, caller = self.story, event["caller"]
+        story.call, story.name, story.state = int(event["call"]), who(caller), "ringing"
+        story.address = str(caller["address"])
+        story.reach = str(caller["petname"] or story.address)
         if self._sound.recording is not None:
             self._sound.recording.name_after(story.name)
         return f"{story.name} is calling"

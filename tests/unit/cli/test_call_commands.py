@@ -477,7 +477,6 @@ def test_a_phone_that_answers_itself_has_its_seat_with_the_service(
             _wait_standing_by(world)
             with Person(world.alice).calling("bob") as told:
                 there.wait_for("ringing", call=number)
-                there.wait_for("answering", call=number)
                 there.wait_for("established", call=number)
                 told.wait_for("established")
                 time.sleep(0.2)

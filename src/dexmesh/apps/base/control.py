@@ -231,39 +231,36 @@ class ControlServer:
         writer: asyncio.StreamWriter,
     ) -> None:
         """Every item as it comes. When the client leaves, whoever makes them is told (aclose)."""
+        sending = asyncio.ensure_future(_send_all(items, writer))
         left = asyncio.ensure_future(reader.left.wait())
         try:
-            while (item := await self._next(items, left)) is not None:
-                await _send(writer, {"item": item})
-        finally:
-            left.cancel()
-            aclose = getattr(items, "aclose", None)
-            if aclose is not None:
-                await aclose()
-        await _send(writer, {"end": True})
-
-    async def _next(self, items: AsyncIterator[Reply], left: asyncio.Future[Any]) -> Reply | None:
-        """The next item, None at the end. Raises _ClientLeftError."""
-        item = asyncio.ensure_future(_anext(items))
-        both: set[asyncio.Future[Any]] = {item, left}
-        try:
-            await asyncio.wait(both, timeout=CALL_S, return_when=asyncio.FIRST_COMPLETED)
-            if not item.done():
-                raise _ClientLeftError if left.done() else TimeoutError
-            return item.result()
+            await asyncio.wait({sending, left}, return_when=asyncio.FIRST_COMPLETED)
+            if not sending.done():
+                raise _ClientLeftError
+            sending.result()
         except (DexmeshError, OSError, TimeoutError):
             raise
         except Exception:
             log.exception("a control call failed")
             raise AppError("the service made a mistake", "its log says more") from None
         finally:
-            if not item.done():
-                item.cancel()
-                await asyncio.wait({item})
+            sending.cancel()
+            left.cancel()
+            await asyncio.wait({sending, left})
+            aclose = getattr(items, "aclose", None)
+            if aclose is not None:
+                await aclose()
+        await _send(writer, {"end": True})
 
 
-async def _anext(items: AsyncIterator[Reply]) -> Reply | None:
-    return await anext(items, None)
+async def _send_all(items: AsyncIterator[Reply], writer: asyncio.StreamWriter) -> None:
+    """One task for all of them: an item is on its way with the turn of the loop that brought it."""
+    while True:
+        async with asyncio.timeout(CALL_S):
+            item = await anext(items, None)
+        if item is None:
+            return
+        await _send(writer, {"item": item})
 
 
 def _uid_of(writer: asyncio.StreamWriter) -> int:

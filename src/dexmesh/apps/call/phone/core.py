@@ -32,6 +32,7 @@ from dexmesh.apps.call.phone.policy import Rates, TooMuch
 from dexmesh.apps.call.phone.presence import Asking
 from dexmesh.apps.call.phone.texts import Texts
 from dexmesh.apps.call.phone.values import (
+    AnswersAtOnce,
     CallError,
     CallId,
     CallView,
@@ -39,6 +40,7 @@ from dexmesh.apps.call.phone.values import (
     SeatMedia,
     TextId,
     UserSettings,
+    nobody,
 )
 from dexmesh.apps.call.sip.build import make_response
 from dexmesh.apps.call.sip.dialog import DialogId
@@ -60,6 +62,7 @@ class Phone:
     """One per node. Performs no I/O and never reads a clock; `now` is monotonic seconds.
 
     `codecs` is what the seats of this machine can have: a call without any of them does not ring.
+    `answers_at_once` is called from inside `handle_message`, and must not call the phone.
     Commands raise CallError.
     """
 
@@ -71,8 +74,9 @@ class Phone:
         directory: Directory,
         random: Random,
         codecs: tuple[Format, ...] = SOUND_FORMATS,
+        answers_at_once: AnswersAtOnce = nobody,
     ) -> None:
-        self._line = Line(own, port, contacts, directory, random)
+        self._line = Line(own, port, contacts, directory, random, answers_at_once)
         self._calls = Calls()
         self._texts = Texts(self._line)
         self._asking = Asking(self._line)

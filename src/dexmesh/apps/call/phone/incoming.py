@@ -32,7 +32,7 @@ from dexmesh.apps.call.phone.values import (
     Unanswered,
 )
 from dexmesh.apps.call.sip.dialog import Dialog
-from dexmesh.apps.call.sip.message import Request
+from dexmesh.apps.call.sip.message import Request, Response
 from dexmesh.apps.call.sip.outputs import Incoming, TransactionId, Why
 from dexmesh.wire.address import Address
 
@@ -67,19 +67,30 @@ class IncomingCall(Call):
         return key_of(self._incoming)
 
     def begin(self, now: float) -> None:
-        """Tell both sides that it rings."""
+        """Tell both sides that it rings; or answer, where a seat stands by for it."""
         self.own(self._incoming.id)
+        ringing, verdict = None, self._verdict
+        if isinstance(verdict, Ring):
+            ringing = Ringing(
+                *(self.id, self.users, self.peer, verdict.is_waiting, verdict.answers_itself)
+            )
+        seat = None if ringing is None else self.line.answers_at_once(ringing)
+        if seat is not None:
+            self.answer(*seat, now)
+            return
         fields = self.media_fields()
         response = self.line.respond(self._incoming, 180, now, to_tag=self._tag, fields=fields)
-        self.dialog = Dialog.as_callee(self._incoming.request, response, self._incoming.peer)
-        self.learn_dialog(self.dialog)
+        self._begin_dialog(response)
         self._deadline = now + RING_S
-        if isinstance(self._verdict, Ring):
+        if ringing is not None:
             self._unanswered_at = now + UNANSWERED_S
-            is_waiting, itself = self._verdict.is_waiting, self._verdict.answers_itself
-            self.line.tell(Ringing(self.id, self.users, self.peer, is_waiting, itself))
+            self.line.tell(ringing)
         else:
             self.line.tell(Unanswered(self.id, self.users, self.peer))
+
+    def _begin_dialog(self, response: Response) -> None:
+        self.dialog = Dialog.as_callee(self._incoming.request, response, self._incoming.peer)
+        self.learn_dialog(self.dialog)
 
     # --- Commands
 
@@ -100,8 +111,12 @@ class IncomingCall(Call):
         self.step(Event.ANSWER, now)
         self._unanswered_at = None
         fields = [*self.media_fields(), SUPPORTED, SDP_FIELD]
-        self.line.respond(self._incoming, 200, now, to_tag=self._tag, fields=fields, body=body)
-        if self.dialog is not None:
+        response = self.line.respond(
+            self._incoming, 200, now, to_tag=self._tag, fields=fields, body=body
+        )
+        if self.dialog is None:  # it did not ring
+            self._begin_dialog(response)
+        else:
             self.dialog.confirm()
         self.tell_established(now)
 

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from dexmesh.apps.call.phone.counters import Count, Counters
 from dexmesh.apps.call.phone.people import Contacts, Directory, Random
-from dexmesh.apps.call.phone.values import Output, UserSettings
+from dexmesh.apps.call.phone.values import AnswersAtOnce, Output, UserSettings, nobody
 from dexmesh.apps.call.sip.build import make_response
 from dexmesh.apps.call.sip.dialog import Dialog, DialogId
 from dexmesh.apps.call.sip.headers import Field
@@ -49,9 +49,16 @@ class Line:
     """One per phone. `own` and `port` are where it listens."""
 
     def __init__(
-        self, own: Address, port: int, contacts: Contacts, directory: Directory, random: Random
+        self,
+        own: Address,
+        port: int,
+        contacts: Contacts,
+        directory: Directory,
+        random: Random,
+        answers_at_once: AnswersAtOnce = nobody,
     ) -> None:
         self.own = own
+        self.answers_at_once = answers_at_once
         self.contacts = contacts
         self.directory = directory
         self.random = random

@@ -8,6 +8,7 @@ Not here  what goes to the network (`Send`, sip/outputs.py: also among the outpu
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from enum import StrEnum
 from typing import NewType, TypeAlias
 
@@ -107,6 +108,17 @@ class Ringing:
     caller: Caller
     is_waiting: bool = False
     answers_itself: bool = False
+
+
+AnsweredAt: TypeAlias = tuple[str, SeatMedia]
+"""A user of the phone, and the seat at which a program of his answers by itself."""
+
+AnswersAtOnce: TypeAlias = Callable[[Ringing], AnsweredAt | None]
+"""Asked before a call rings: it is answered at this seat instead, and nobody is told `Ringing`."""
+
+
+def nobody(_ringing: Ringing) -> None:
+    """No seat stands by."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,7 +14,7 @@ import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
-from threading import Lock, Thread, current_thread
+from threading import Event, Lock, Thread, current_thread
 from typing import Final
 
 from dexmesh.apps.call.codec import catalogue
@@ -117,10 +117,16 @@ class Seat:
         self._ended_at: float | None = None
         self._is_over = False
         self._clock, self._has_thread = clock, has_thread
+        self._has_work = Event()
         self._thread = Thread(target=self._run, name="dexmesh-seat", daemon=True)
 
     def prepare(self, formats: Iterable[Format]) -> None:
-        """Make the codecs that may be agreed, so that the first sound need not wait for one."""
+        """Have the thread wait for the call, and make the codecs it may have: the first sound is soon.
+
+        A thread that begins has to wait for its turn on a busy machine, one that wakes up has not.
+        """
+        if self._has_thread and self._thread.ident is None:
+            self._thread.start()
         for one in formats:
             made = self._make_codec(one)
             with self._lock:
@@ -139,7 +145,7 @@ class Seat:
                 signal.start(SIGNAL_RATE)
                 self._sink.start(SIGNAL_RATE)
             self._signal = signal
-        self._start_thread()
+        self._wake_thread()
 
     def start(self, plan: MediaPlan) -> None:
         """The call begins, or goes on in another way: held, resumed, another codec or port.
@@ -158,7 +164,7 @@ class Seat:
             else:
                 self._session.change(plan, codec)
             self._codec, self._signal = codec, None
-        self._start_thread()
+        self._wake_thread()
 
     def replace(self, source: Source | None = None, sink: Sink | None = None) -> None:
         """Speak from another source, or let another sink hear; the former ones are closed."""
@@ -200,6 +206,7 @@ class Seat:
     def stop(self) -> SeatStatistics:
         """The call is over: say so by RTCP, close everything. More than once does no harm."""
         self._is_over = True
+        self._has_work.set()
         if self._thread.ident is None:
             self._finish()
         elif self._thread is not current_thread():
@@ -228,11 +235,13 @@ class Seat:
         if self._is_over:
             raise UsageError("this seat was left")
 
-    def _start_thread(self) -> None:
+    def _wake_thread(self) -> None:
         if self._has_thread and self._thread.ident is None:
             self._thread.start()
+        self._has_work.set()
 
     def _run(self) -> None:
+        self._has_work.wait()
         beat = self._beat = Beat(FRAME_MS / 1000, self._clock())
         try:
             while not self._is_over:

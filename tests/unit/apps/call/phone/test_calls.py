@@ -70,6 +70,58 @@ def test_a_call_rings_is_answered_and_hung_up_by_the_caller() -> None:
     world.assert_empty()
 
 
+def test_a_seat_that_stands_by_answers_and_nothing_rings() -> None:
+    world = World()
+    world.bob.standing = ("bob", SEAT)
+    call = dial(world, world.ann, world.bob, "bob")
+    assert (world.bob.all(Ringing), world.ann.all(Progress)) == ([], [])
+    assert world.ann.one(Established).plan.remote == BOB
+    theirs = world.bob.one(Established)
+    assert (theirs.user, theirs.plan.remote) == ("bob", ANN)
+    (asked,) = world.bob.asked
+    assert (asked.call, asked.users, asked.caller.address) == (theirs.call, ("bob",), ANN)
+    world.run(40.0)  # longer than anybody may ring
+    world.bob.phone.hold(theirs.call, world.now)
+    world.run(1.0)
+    world.ann.phone.hang_up(call, world.now)
+    world.run(0.1)
+    assert (world.bob.all(Missed), world.bob.all(Unanswered)) == ([], [])
+    assert world.methods() == ["INVITE", "200", "ACK", "INVITE", "200", "ACK", "BYE", "200"]
+    world.assert_empty()
+
+
+def test_a_seat_that_stands_by_takes_a_late_offer_and_repeats_its_answer_until_the_ack() -> None:
+    world = World()
+    del world.nodes[BOB]
+    world.ann.standing = ("ann", SEAT)
+    (answered,) = world.put(invite(body=""))
+    assert answered.status == 200
+    assert answered.body.startswith(b"v=0")
+    world.run(2.0)
+    assert [one for _, one in world.inbox] == [answered] * 3
+    world.run(40.0)
+    assert world.ann.one(Ended).reason is EndReason.LOST
+    world.assert_empty()
+
+
+def test_a_seat_that_stands_by_without_a_common_codec_refuses_and_the_call_was_missed() -> None:
+    world = World()
+    world.bob.standing = ("bob", SeatMedia(7080, (G722,)))
+    dial(world, world.ann, world.bob)
+    assert world.ann.one(Ended).reason is EndReason.NO_COMMON_CODEC
+    assert world.bob.one(Missed).reason is MissedReason.NO_COMMON_CODEC
+    world.assert_empty()
+
+
+def test_who_does_not_ring_is_not_answered_at_once_either() -> None:
+    world = World()
+    world.bob.configure(do_not_disturb=True, has_voicemail=True)
+    world.bob.standing = ("bob", SEAT)
+    dial(world, world.ann, world.bob)
+    assert world.bob.asked == []
+    assert world.bob.one(Unanswered)
+
+
 def test_the_called_hangs_up_too() -> None:
     world = World()
     _, theirs = talk(world)

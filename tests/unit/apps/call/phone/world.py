@@ -9,7 +9,7 @@ from typing import TypeVar
 
 from dexmesh.apps.call.media.formats import PCMA, PCMU, Format
 from dexmesh.apps.call.phone.core import Phone
-from dexmesh.apps.call.phone.values import Output, SeatMedia, UserSettings
+from dexmesh.apps.call.phone.values import AnsweredAt, Output, Ringing, SeatMedia, UserSettings
 from dexmesh.apps.call.sip.message import Request, Response, decode
 from dexmesh.apps.call.sip.outputs import Send
 from dexmesh.apps.call.sip.peer import Peer
@@ -63,8 +63,19 @@ class Node:
         self.address = address
         self.book = Book()
         self.house = House(*users)
-        self.phone = Phone(address, 5060, self.book, self.house, random.Random(seed), codecs)
+        self.standing: AnsweredAt | None = None
+        self.asked: list[Ringing] = []
+        chance = random.Random(seed)
+        self.phone = Phone(
+            address, 5060, self.book, self.house, chance, codecs, self._answers_at_once
+        )
         self.told: list[Output] = []
+
+    def _answers_at_once(self, ringing: Ringing) -> AnsweredAt | None:
+        """The seat that stands by takes one call."""
+        self.asked.append(ringing)
+        seat, self.standing = self.standing, None
+        return seat
 
     def configure(self, **settings: bool) -> None:
         for user in self.house.users():
