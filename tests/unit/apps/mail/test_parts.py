@@ -123,14 +123,14 @@ def nested(depth: int) -> bytes:
 
 
 def test_endless_nesting_and_endless_parts_end_in_bounded_time() -> None:
-    began = time.perf_counter()
+    began = time.process_time()
     tree = parse_message(nested(50_000))
     assert sum(1 for _ in tree.walk()) < 20
     many = b"Content-Type: multipart/mixed; boundary=b\n\n" + b"--b\n\n\n" * 200_000
     assert sum(1 for _ in parse_message(many).walk()) <= MAX_PARTS + 1
     rfc822 = b"Content-Type: message/rfc822\n\n" * 100_000
     assert sum(1 for _ in parse_message(rfc822).walk()) < 20
-    assert time.perf_counter() - began < 5
+    assert time.process_time() - began < 5
 
 
 def test_a_header_of_megabytes_is_looked_at_only_so_far() -> None:
