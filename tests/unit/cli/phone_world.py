@@ -85,6 +85,7 @@ class PhoneNode:
         self.book = AddressBook(self.home.contacts)
         self.is_online = True
         self.mailed: list[str] = []
+        self.signs: list[Address] = []  # of life, told to the mail
         self.history = History(folder / "phone")
 
     async def start(self) -> None:
@@ -95,7 +96,7 @@ class PhoneNode:
             Inhabitants(self.settings.mail),
             self.history,
             Preferences(self.home.path / "phone" / "users.json", self.settings.phone),
-            lambda _address: None,
+            self.signs.append,
         )
         self.service._transport.send = self._send  # type: ignore[method-assign]
         self.queue = MailQueue(self.home, self.world.executor)

@@ -486,6 +486,16 @@ def test_a_phone_that_answers_itself_has_its_seat_with_the_service(
     assert len(list(tmp_path.glob("*.wav"))) == 2  # what was never recorded left no file
 
 
+def test_who_calls_is_told_to_the_mail_as_a_sign_of_life_once_and_not_before_the_answer(
+    world: PhoneWorld, bob: Person
+) -> None:
+    with bob.at_desk(answers=True), Person(world.alice).calling("bob") as told:
+        told.wait_for("established")
+        assert world.bob.signs == []
+        time.sleep(1.5)
+        assert world.bob.signs == [world.alice.me.address]
+
+
 def test_a_phone_that_stands_by_for_its_user_alone_rings_when_he_no_longer_wants_that(
     world: PhoneWorld, bob: Person
 ) -> None:

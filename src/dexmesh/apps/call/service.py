@@ -60,8 +60,8 @@ from dexmesh.apps.call.transport import SipTransport
 from dexmesh.wire.address import Address
 
 MAX_WAITING = 2000  # ours: things to be written down
-SIGN_EVERY_S = 1.0  # ours: how often one node's messages count as a sign of life
-MAX_SIGNS = 1024  # ours
+SIGNS_AFTER_S = 1.0  # ours: signs of life are told together, when a call has been set up
+MAX_SIGNS = 1024  # ours: nodes, in that time
 
 log = logging.getLogger(__name__)
 
@@ -86,7 +86,8 @@ class PhoneService:
         self.unanswered: Callable[[Unanswered], None] = lambda event: None
         self._machines: set[CallId] = set()
         self._heard = heard
-        self._heard_at: dict[Address, float] = {}
+        self._signs: set[Address] = set()
+        self._sign_timer: asyncio.TimerHandle | None = None
         self._phone = Phone(
             *(me.address, settings.phone.port, contacts, directory, random.SystemRandom()),
             codecs=catalogue.formats(),
@@ -131,8 +132,9 @@ class PhoneService:
             self._phone.hang_up(view.call, time.monotonic())
         self.pump()
         await self._transport.close()
-        if self._timer is not None:
-            self._timer.cancel()
+        for timer in (self._timer, self._sign_timer):
+            if timer is not None:
+                timer.cancel()
         while not self._writings.empty():
             await self._write_down(self._writings.get_nowait())
 
@@ -226,12 +228,21 @@ class PhoneService:
     def _take(self, data: bytes, peer: Peer, now: float) -> None:
         self._phone.handle_message(data, peer, now)
         self.pump()
-        last = self._heard_at.get(peer.address)
-        if last is None or now - last >= SIGN_EVERY_S:
-            if len(self._heard_at) >= MAX_SIGNS:
-                self._heard_at.clear()
-            self._heard_at[peer.address] = now
-            self._heard(peer.address)
+        self._note_sign(peer.address)
+
+    def _note_sign(self, address: Address) -> None:
+        """A node lives, which the mail shall hear; in a moment, for it takes its time then."""
+        if not self._signs:
+            self._sign_timer = asyncio.get_running_loop().call_later(
+                SIGNS_AFTER_S, self._tell_signs
+            )
+        if len(self._signs) < MAX_SIGNS:
+            self._signs.add(address)
+
+    def _tell_signs(self) -> None:
+        signs, self._signs = self._signs, set()
+        for address in signs:
+            self._heard(address)
 
     def _fail(self, peer: Peer, now: float) -> None:
         self._phone.handle_transport_failed(peer, now)

@@ -12,6 +12,7 @@ from __future__ import annotations
 import ipaddress
 import re
 from enum import Enum
+from functools import lru_cache
 from typing import Final
 
 from dexmesh.errors import DecodeError
@@ -120,10 +121,11 @@ _DIRECTIONS: Final = {one.value: one for one in Direction}
 
 def is_unspecified(address: str | None) -> bool:
     """Whether this is `0.0.0.0` or `::`, the old way to say hold (RFC 3264 §8.4)."""
-    if address is None:
+    bare = (address or "").partition("%")[0]
+    if bare.strip("0:."):  # as nearly all
         return False
     try:
-        return ipaddress.ip_address(address.partition("%")[0]).is_unspecified
+        return ipaddress.ip_address(bare).is_unspecified
     except ValueError:
         return False
 
@@ -159,8 +161,12 @@ def _attribute_line(attribute: Attribute) -> str:
     return f"a={name}:{value}" if value else f"a={name}"
 
 
+@lru_cache(maxsize=4)
 def decode(body: bytes) -> SessionDescription:
-    """The description in a body; `DecodeError` if it is none."""
+    """The description in a body; `DecodeError` if it is none.
+
+    An offer is read when it comes and again when it is answered, which is soon as a rule.
+    """
     if len(body) > MAX_BYTES:
         raise DecodeError("session description is too long")
     reader = _Reader()
