@@ -193,6 +193,13 @@ def answer(
     return Refusal(_why_refused(offer))
 
 
+def refuse(offer: SessionDescription, formats: Sequence[Format]) -> Refusal | None:
+    """What keeps these formats from any answer; None if there is one."""
+    if any(_is_served(line) and _choose(line, formats) for line in offer.media):
+        return None
+    return Refusal(_why_refused(offer))
+
+
 def accept_answer(offer: SessionDescription, answered: SessionDescription) -> Agreed | Refusal:
     """What comes of our own offer and the answer to it: the first codec that the answer names."""
     own = next((one for one in offer.media if one.port), None)

@@ -12,7 +12,6 @@ from collections.abc import Callable, Mapping
 from typing import Final
 
 from dexmesh.apps.call.media.formats import Format
-from dexmesh.apps.call.media.offer import LocalMedia, Refusal
 from dexmesh.apps.call.phone.bodies import (
     ACCEPT_ENCODING,
     ACCEPT_SDP,
@@ -26,7 +25,7 @@ from dexmesh.apps.call.phone.counters import Count
 from dexmesh.apps.call.phone.identity import Caller, identify
 from dexmesh.apps.call.phone.incoming import IncomingCall, key_of
 from dexmesh.apps.call.phone.line import ALLOW, SUPPORTED, USER_AGENT, Line
-from dexmesh.apps.call.phone.negotiation import BAD_REQUEST, judge_offer
+from dexmesh.apps.call.phone.negotiation import BAD_REQUEST, refuse_offer
 from dexmesh.apps.call.phone.policy import (
     MAX_MISSED_OF_ONE,
     Ring,
@@ -42,7 +41,6 @@ from dexmesh.apps.call.phone.values import Missed, MissedReason
 from dexmesh.apps.call.sip.headers import Field
 from dexmesh.apps.call.sip.outputs import Incoming
 
-ANY_PORT: Final = 9  # stands for the port of a seat that is not chosen yet
 ACCEPT: Final[Field] = ("Accept", f"application/sdp, {PLAIN}, {CPIM}, {IMDN}")
 RETRY_AFTER: Final[Field] = ("Retry-After", "10")
 IN_DIALOG_ONLY: Final = frozenset({"BYE", "INFO", "UPDATE"})
@@ -58,7 +56,7 @@ class FrontDesk:
         self._line = line
         self._calls = calls
         self._texts = texts
-        self._local = LocalMedia(line.own, ANY_PORT, codecs, 0)
+        self._codecs = codecs
         self._quota = StrangersQuota(MAX_MISSED_OF_ONE)
 
     def handle_request(self, incoming: Incoming, now: float) -> None:
@@ -146,8 +144,8 @@ class FrontDesk:
     ) -> bool:
         """Whether no seat here could take what is offered; then it is answered."""
         offer = sdp_in(incoming.request)
-        result = None if offer is None else judge_offer(offer, self._local)
-        if not isinstance(result, Refusal):
+        result = None if offer is None else refuse_offer(offer, self._codecs)
+        if result is None:
             return False
         is_bad = result.status == BAD_REQUEST
         why = Count.BAD_REQUEST if is_bad else Count.NO_COMMON_CODEC

@@ -11,14 +11,15 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+from dexmesh.apps.call.media.formats import Format
 from dexmesh.apps.call.media.offer import (
     Agreed,
-    Answer,
     LocalMedia,
     Refusal,
     accept_answer,
     answer,
     make_offer,
+    refuse,
 )
 from dexmesh.apps.call.media.plan import MediaPlan
 from dexmesh.apps.call.media.sdp import Direction, SessionDescription, decode, encode
@@ -86,7 +87,10 @@ class Negotiation:
 
     def answer(self, body: bytes) -> bytes | Refusal:
         """The answer to their offer."""
-        result = judge_offer(body, self._seated(), self._willing(), self._sent)
+        offer = _read(body)
+        if isinstance(offer, Refusal):
+            return offer
+        result = answer(offer, self._seated(), self._willing(), self._sent)
         if isinstance(result, Refusal):
             return result
         self._sent, self._agreed = result.description, result.agreed
@@ -106,24 +110,22 @@ class Negotiation:
         return self._local
 
 
-def judge_offer(
-    body: bytes,
-    local: LocalMedia,
-    willing: Direction = Direction.SENDRECV,
-    previous: SessionDescription | None = None,
-) -> Answer | Refusal:
-    """Our answer to an offer in a body; 400 if it is no session description."""
+def refuse_offer(body: bytes, formats: tuple[Format, ...]) -> Refusal | None:
+    """Why nobody with these formats could answer the offer in a body; None if somebody could."""
+    offer = _read(body)
+    return offer if isinstance(offer, Refusal) else refuse(offer, formats)
+
+
+def _read(body: bytes) -> SessionDescription | Refusal:
+    """400 if it is no session description."""
     try:
-        offer = decode(body)
+        return decode(body)
     except DecodeError as error:
         return Refusal(error.reason, BAD_REQUEST)
-    return answer(offer, local, willing, previous)
 
 
 def _accept(offered: SessionDescription | None, body: bytes) -> Agreed | Refusal:
     if offered is None:
         return Refusal("there was no offer")
-    try:
-        return accept_answer(offered, decode(body))
-    except DecodeError as error:
-        return Refusal(error.reason, BAD_REQUEST)
+    answered = _read(body)
+    return answered if isinstance(answered, Refusal) else accept_answer(offered, answered)

@@ -24,6 +24,7 @@ from dexmesh.apps.call.media.offer import (
     accept_answer,
     answer,
     make_offer,
+    refuse,
 )
 from dexmesh.apps.call.media.sdp import (
     Direction,
@@ -53,6 +54,7 @@ def answered(
     """The answer to a body, as it arrives on the other side."""
     result = answer(decode(body), local, willing, previous)
     assert isinstance(result, Answer)
+    assert refuse(decode(body), local.formats) is None
     assert decode(encode(result.description)) == result.description
     return result
 
@@ -65,6 +67,7 @@ def accepted(result: Agreed | Refusal) -> Agreed:
 def refused(body: bytes, local: LocalMedia = LOCAL) -> Refusal:
     result = answer(decode(body), local)
     assert isinstance(result, Refusal)
+    assert refuse(decode(body), local.formats) == result
     assert result.status == NOT_ACCEPTABLE
     return result
 
