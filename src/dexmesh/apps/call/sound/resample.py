@@ -43,6 +43,9 @@ class Filter:
     taps: tuple[tuple[int, ...], ...]
 
 
+_NO_FILTER = Filter(1, 1, 1, ())
+
+
 class Resampler:
     """One stream of signed 16 bit, little endian, mono."""
 
@@ -50,8 +53,8 @@ class Resampler:
         for rate in (rate_in, rate_out):
             if not LOWEST_RATE <= rate <= HIGHEST_RATE:
                 raise UsageError(f"no rate of sound: {rate} Hz")
-        self._filter = make_filter(rate_in, rate_out)
         self._is_through = rate_in == rate_out
+        self._filter = _NO_FILTER if self._is_through else make_filter(rate_in, rate_out)
         self._block = max(1, int(rate_in * _BLOCK_S / self._filter.down))
         self._waiting = bytes(2 * (self._filter.reach - 1))  # silence before the first sample
         self._owed = Fraction(0)  # outputs that the inputs so far are worth, less those given
