@@ -31,7 +31,7 @@ from tests.netns.phones import Baresip, baresip_files
 
 from bench import call_media
 from bench.lab.desk import LOUD, REST_S
-from bench.lab.gauges import Quiet
+from bench.lab.gauges import Quiet, cpu_seconds, programs_in_network_of
 from bench.lab.tap import Packet, Tap
 from dexmesh.apps.call.codec.g711 import MU_LAW
 from dexmesh.apps.call.sound.wav_format import encode_head
@@ -45,6 +45,7 @@ TALK_S = 0.6  # of a call whose set-up is measured
 CLICKS_S = 12.0  # of a call whose delay is measured
 CLICK_EVERY_S = 0.7103  # not a whole number of packets
 MOST_DELAY_S = 0.5
+CPU_ROW = "CPU there, percent"
 TARGETS = ("set-up", "mouth to ear")  # the ratio is to be 1 at most
 SIP_PORT, BARESIP_PORT = 5060, 5070
 OUR_SOUND, BARESIP_SOUND = range(7078, 7100), range(7178, 7200)
@@ -69,6 +70,8 @@ class Phones(Protocol):
 
     name: str
     ports: tuple[int, range]
+    program: str
+    """What only the command line of the called program has in it."""
 
     def call(self, seconds: float) -> None:
         """A call from a to b, to its end."""
@@ -87,6 +90,7 @@ class Ours:
 
     name = "dexmesh"
     ports = (SIP_PORT, OUR_SOUND)
+    program = "bench.lab.desk"
 
     def __init__(self, a: RunningNode, b: RunningNode, sound: Path) -> None:
         self._caller, self._called = (OurPhone(one, Path(f"/home/{USER}/mesh")) for one in (a, b))
@@ -120,6 +124,7 @@ class Stock:
 
     name = "baresip"
     ports = (BARESIP_PORT, BARESIP_SOUND)
+    program = "baresip\0-v"
 
     def __init__(self, a: RunningNode, b: RunningNode, sound: Path) -> None:
         self._caller, self._called = _Baresip(a, sound), _Baresip(b, sound)
@@ -274,10 +279,11 @@ def delays_ms(spoken: Sequence[float], heard: Sequence[float]) -> list[float]:
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """What came out for one kind of phone, in ms."""
+    """What came out for one kind of phone: times in ms, `shares` of a core in percent."""
 
     set_ups: list[SetUp]
     delays: list[float]
+    shares: list[float]
 
     def medians(self) -> dict[str, float]:
         """By the names they are printed under."""
@@ -287,6 +293,7 @@ class Figures:
             "first sound heard": [one.heard for one in self.set_ups],
             "first sound spoken": [one.spoken for one in self.set_ups],
             "mouth to ear": self.delays,
+            CPU_ROW: self.shares,
         }
         return {name: statistics.median(values) for name, values in parts.items() if values}
 
@@ -307,7 +314,7 @@ def main(arguments: Sequence[str]) -> int:
     medians = {name: one.medians() for name, one in figures.items()}
     if options.json:
         ratios = _ratios(medians)
-        print(json.dumps({"medians_ms": medians, "ratios": ratios}))
+        print(json.dumps({"medians": medians, "ratios": ratios}))
     else:
         print_figures(figures, medians)
         if quiet.loud:
@@ -328,7 +335,7 @@ def measure(calls: int, listens: int, quiet: Quiet) -> dict[str, Figures]:
         _say("the phones start")
         phones: list[Phones] = [Ours(a, b, sound), Stock(a, b, sound)]
         tap = opened.enter_context(Tap(a.machine, a.address))
-        figures = {one.name: Figures([], []) for one in phones}
+        figures = {one.name: Figures([], [], []) for one in phones}
         for one in phones:  # the first call of a program loads what it needs
             one.call(TALK_S)
         for number in range(calls):
@@ -342,10 +349,20 @@ def measure(calls: int, listens: int, quiet: Quiet) -> dict[str, Figures]:
             _say(f"listening, {number + 1} of {listens}")
             for one in phones:
                 tap.take()
+                programs = _running(b, one.program)
+                used_s = cpu_seconds(programs)
                 one.call(CLICKS_S)
+                used_s = cpu_seconds(programs) - used_s
+                figures[one.name].shares.append(100 * used_s / CLICKS_S)
                 spoken = spoken_clicks(tap.take(), one.ports[1])
                 figures[one.name].delays.extend(delays_ms(spoken, one.clicks()))
         return figures
+
+
+def _running(node: RunningNode, words: str) -> list[int]:
+    """The programs on this node with these words in their command line."""
+    found = programs_in_network_of(node.machine.pid)
+    return [one for one in found if words in Path(f"/proc/{one}/cmdline").read_text()]
 
 
 def build(lab: Lab) -> tuple[RunningNode, RunningNode]:
@@ -384,7 +401,7 @@ def print_figures(figures: dict[str, Figures], medians: dict[str, dict[str, floa
     ours, stock = medians[Ours.name], medians[Stock.name]
     calls, clicks = len(figures[Ours.name].set_ups), len(figures[Ours.name].delays)
     print(
-        f"over three hops, in ms, median of {calls} calls and {clicks} clicks; after the INVITE left"
+        f"over three hops, in ms, median of {calls} calls and {clicks} clicks; after the INVITE left; PCMU"
     )
     for name, ratio in _ratios(medians).items():
         line = f"  {name:18}  dexmesh {ours[name]:7.1f}  baresip {stock[name]:7.1f}  ratio {ratio:5.2f}"
