@@ -256,7 +256,7 @@ class MediaSession:
             delay_ms=delay_ms,
             remote_loss_percent=None if remote is None else remote.fraction_lost / 2.56,
             remote_jitter_ms=None if remote is None else remote.jitter / units_in_ms,
-            mos=mean_opinion(recent, known_delay_ms),
+            mos=mean_opinion(self._codec.name, recent, known_delay_ms),
             silent_s=now - self._heard_at,
             drops={reason.name.lower(): count for reason, count in self.drops.items()},
         )

@@ -7,34 +7,46 @@ from itertools import pairwise
 
 import pytest
 
+from dexmesh.apps.call.media.formats import SOUND_FORMATS
 from dexmesh.apps.call.media.stats import CallStatistics, mean_opinion, percent
 
 
-def test_a_call_without_fault_has_the_default_rating() -> None:
-    """G.107: R = 93.2 is MOS 4.41."""
-    assert mean_opinion(0, 0) == pytest.approx(4.41, abs=0.005)
+@pytest.mark.parametrize(("codec", "opinion"), [("PCMA", 4.41), ("G722", 4.5), ("opus", 4.5)])
+def test_a_call_without_fault_has_the_rating_of_its_codec(codec: str, opinion: float) -> None:
+    """G.107: R = 93.2 is MOS 4.41; the wider bands begin beyond R = 100."""
+    assert mean_opinion(codec, 0, 0) == pytest.approx(opinion, abs=0.005)
 
 
 @pytest.mark.parametrize(
-    ("loss_percent", "delay_ms", "opinion"),
+    ("codec", "loss_percent", "delay_ms", "opinion"),
     [
-        (0, 150, 4.33),  # R = 89.6
-        (0, 400, 3.05),  # R = 59.1
-        (2, 0, 4.23),  # R = 86.2
-        (5, 100, 3.82),  # R = 75.0
-        (20, 150, 2.44),  # R = 47.5
+        ("PCMU", 0, 150, 4.33),  # R = 89.6
+        ("PCMU", 0, 400, 3.05),  # R = 59.1
+        ("PCMU", 2, 0, 4.23),  # R = 86.2
+        ("PCMA", 5, 100, 3.82),  # R = 75.0
+        ("PCMU", 20, 150, 2.44),  # R = 47.5
+        ("opus", 0, 400, 4.42),  # R = 93.7
+        ("opus", 5, 100, 4.37),  # R = 91.1
+        ("opus", 20, 150, 2.72),  # R = 52.8
+        ("G722", 5, 100, 3.64),  # R = 70.9
+        ("G722", 20, 150, 2.35),  # R = 45.7
     ],
 )
 def test_delay_and_loss_take_their_share(
-    loss_percent: float, delay_ms: float, opinion: float
+    codec: str, loss_percent: float, delay_ms: float, opinion: float
 ) -> None:
-    assert mean_opinion(loss_percent, delay_ms) == pytest.approx(opinion, abs=0.005)
+    assert mean_opinion(codec, loss_percent, delay_ms) == pytest.approx(opinion, abs=0.005)
 
 
-def test_worse_is_never_better_and_stays_in_bounds() -> None:
-    values = [mean_opinion(loss, delay) for delay in (0, 500, 5000) for loss in range(101)]
+@pytest.mark.parametrize("codec", [*(one.name for one in SOUND_FORMATS), "speex"])
+def test_worse_is_never_better_and_stays_in_bounds(codec: str) -> None:
+    values = [mean_opinion(codec, loss, delay) for delay in (0, 500, 5000) for loss in range(101)]
     assert all(1 <= value <= 4.5 for value in values)
     assert all(one >= other for one, other in pairwise(values[:101]))
+
+
+def test_a_codec_that_nobody_knows_counts_as_a_telephone() -> None:
+    assert mean_opinion("speex", 3, 80) == mean_opinion("PCMU", 3, 80)
 
 
 @pytest.mark.parametrize(("part", "whole", "expected"), [(1, 4, 25.0), (0, 0, 0.0), (1, -1, 0.0)])
