@@ -82,7 +82,7 @@ def own_user(home: Home, named: str | None) -> str:
         accounts = {one.account_name: one.name for one in settings.mail.users}
     if named is not None:
         if users and named.lower() not in users:
-            raise ContactError(f"there is no mail user {named!r}", f"they are: {', '.join(users)}")
+            raise ContactError(f"nobody here is called {named!r}", f"users are: {', '.join(users)}")
         return named.lower()
     account = _account()
     if account in accounts:

@@ -207,6 +207,6 @@ def _password_without_service(home: Home, user: str | None) -> dict[str, str]:
     mail = load_settings(home).mail
     name = Users(mail, owner_of(home)).judge(os.geteuid(), user)
     if not name:
-        fail("there are no mail users yet", "`dexmesh mail user add NAME` makes one")
+        fail("nobody has a mailbox here yet", "`dexmesh mail user add NAME` makes one")
     act_as_owner(home)
     return {"user": name, "password": PasswordBook(home.mail / "passwords").renew(name)}

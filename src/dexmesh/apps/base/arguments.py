@@ -27,7 +27,10 @@ def is_trusted(caller: Caller) -> bool:
 def require_user(caller: Caller) -> str:
     """The user the caller acts for. Raises AppError if there is none."""
     if not caller.user:
-        raise AppError("there are no mail users yet", "`dexmesh mail user add NAME` makes one")
+        raise AppError(
+            "nobody has a mailbox or a phone here yet",
+            "`dexmesh mail user add NAME` adds somebody, for mail and phone",
+        )
     return caller.user
 
 

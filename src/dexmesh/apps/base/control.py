@@ -31,6 +31,7 @@ MAX_REPLY_BYTES = 64 << 20  # ours: what a client believes; a whole message fits
 MAX_CLIENTS = 32  # ours; more are told to come back
 IDLE_S = 60.0  # ours: a client that says nothing
 CALL_S = 300.0  # ours: the longest call, and the longest wait between two items
+MAX_NAMED = 10  # ours: users, in a hint
 PATIENCE_S = 60.0  # ours: a client waits that long for a reply
 
 _CREDENTIALS = struct.Struct("3i")  # pid, uid, gid: struct ucred
@@ -77,10 +78,15 @@ class Users:
         if wanted is not None and wanted.lower() in allowed:
             return wanted.lower()
         if wanted is not None and is_trusted:
-            raise AppError(f"there is no mail user {wanted!r}", "`dexmesh mail user add` makes one")
+            known = [*self._names[:MAX_NAMED], *["..."][: len(self._names) > MAX_NAMED]]
+            users = f"users are: {', '.join(known)}; " if known else ""
+            hint = f"{users}`dexmesh mail user add NAME` adds somebody, for mail and phone"
+            raise AppError(f"nobody here is called {wanted!r}", hint)
         raise PermissionNeededError(
-            "this account has no mailbox here" if wanted is None else f"you are not {wanted!r}",
-            "the owner of the mail service can add you: `dexmesh mail user add NAME --account YOU`",
+            "this account has neither mailbox nor phone here"
+            if wanted is None
+            else f"you are not {wanted!r}",
+            "the owner of the service can add you: `dexmesh mail user add NAME --account YOU`",
         )
 
 

@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from dexmesh.apps.base import control
+from dexmesh.apps.base.arguments import require_user
 from dexmesh.apps.base.control import Caller, ControlClient, ControlServer, Reply, Users
 from dexmesh.apps.base.settings import MailSettings, UserSettings
 from dexmesh.errors import AppError, DexmeshError, MailError, NoServiceError, PermissionNeededError
@@ -98,8 +99,10 @@ def test_many_calls_go_over_one_connection(tmp_path: Path) -> None:
 def test_the_owner_of_the_service_may_act_for_anybody(tmp_path: Path) -> None:
     answer = _asked(tmp_path / "s", lambda client: client.call("echo"), "Bob")
     assert answer["user"] == "bob"
-    with pytest.raises(AppError, match="no mail user 'eve'"):
+    with pytest.raises(AppError, match="nobody here is called 'eve'") as caught:
         _asked(tmp_path / "s", lambda client: client.call("echo"), "eve")
+    assert "users are: stuart, news, bob" in caught.value.hint
+    assert "for mail and phone" in caught.value.hint
 
 
 def test_a_refusal_comes_with_code_and_hint_but_without_the_private_cause(tmp_path: Path) -> None:
@@ -319,6 +322,16 @@ def test_an_account_with_two_users_is_the_first_or_the_one_it_names() -> None:
     users = Users(SETTINGS, 12345)
     assert users.judge(os.geteuid(), None) == "stuart"
     assert users.judge(os.geteuid(), "NEWS") == "news"
+
+
+def test_who_lives_here_not_hears_of_mail_and_phone_alike() -> None:
+    with pytest.raises(PermissionNeededError, match="neither mailbox nor phone here"):
+        Users(SETTINGS, 12345).judge(STRANGER, None)
+    with pytest.raises(AppError, match="nobody here is called 'eve'") as caught:
+        Users(MailSettings(), STRANGER).judge(STRANGER, "eve")
+    assert caught.value.hint.startswith("`dexmesh mail user add NAME`")
+    with pytest.raises(AppError, match="nobody has a mailbox or a phone here yet"):
+        require_user(Caller(STRANGER, ""))
 
 
 def test_the_account_of_the_service_is_the_first_user_when_it_has_none_of_its_own() -> None:
