@@ -273,7 +273,7 @@ def test_a_user_who_is_not_there_invites_nobody(run: Run, apps: Home) -> None:
     settle(apps, "me")
     done = run("contact", "invite", "--user", "eve")
     assert done.exit_code == 1
-    assert "they are: me" in done.stderr
+    assert "users are: me" in done.stderr
 
 
 def test_a_peer_of_the_configuration_or_as_published_goes_along_and_comes_in(

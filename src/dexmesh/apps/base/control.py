@@ -78,9 +78,10 @@ class Users:
         if wanted is not None and wanted.lower() in allowed:
             return wanted.lower()
         if wanted is not None and is_trusted:
-            known = [*self._names[:MAX_NAMED], *["..."][: len(self._names) > MAX_NAMED]]
-            users = f"users are: {', '.join(known)}; " if known else ""
-            hint = f"{users}`dexmesh mail user add NAME` adds somebody, for mail and phone"
+            some = ", ".join(self._names[:MAX_NAMED])
+            more = ", ..." if len(self._names) > MAX_NAMED else ""
+            known = f"users are: {some}{more}; " if some else ""
+            hint = f"{known}`dexmesh mail user add NAME` adds somebody, for mail and phone"
             raise AppError(f"nobody here is called {wanted!r}", hint)
         raise PermissionNeededError(
             "this account has neither mailbox nor phone here"
