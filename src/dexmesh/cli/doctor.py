@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 Check: TypeAlias = "Callable[[], Iterator[Finding]]"
 
 LIMIT_S = 5.0  # ours: two questions of 2 s each, one after the other, and a slow machine
-_ORDER = ("node", "names", "mail")
+_ORDER = ("node", "names", "mail", "phone")
 
 
 @reports_errors
@@ -45,7 +45,7 @@ def doctor(
     config: ConfigOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Look for what is wrong with node, names and mail; each line says what to do."""
+    """Look for what is wrong with node, names, mail and phone; each line says what to do."""
     from dexmesh.apps.base.findings import Level
 
     findings = run(gather(home, config))

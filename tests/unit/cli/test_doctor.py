@@ -12,10 +12,19 @@ from pathlib import Path
 import pytest
 
 from dexmesh.apps.base.findings import Finding, Level, fine, worth_knowing, wrong
+from dexmesh.apps.base.home import Home
+from dexmesh.apps.base.settings import (
+    AppSettings,
+    MailSettings,
+    PhoneSettings,
+    UserSettings,
+    save_settings,
+)
 from dexmesh.cli import doctor, doctor_node
 from dexmesh.cli.doctor import run as run_checks
 from dexmesh.wire.address import parse_address
 from tests.unit.cli.conftest import Run
+from tests.unit.config.samples import node_key
 
 OWN = parse_address("fc68:2ecd:2889:c9f0:eae5:6ba4:583d:a21c")
 ROUTE = (
@@ -77,6 +86,16 @@ def test_settings_that_are_wrong_are_a_line_not_an_end(run: Run, tmp_path: Path)
     found = {one["name"]: one for one in json.loads(done.stdout)["findings"]}
     assert found["mail.settings"]["level"] == "wrong"
     assert "apps.toml:1" in found["mail.settings"]["what"]
+
+
+def test_a_machine_with_a_phone_is_described_the_phone_last(run: Run, tmp_path: Path) -> None:
+    users = MailSettings(users=(UserSettings("stuart"),))
+    phone = PhoneSettings(is_on=True, port=1)  # nobody has that port
+    save_settings(Home(tmp_path), AppSettings(node_key(1)[1], users, phone=phone))
+    done = run("doctor", "--json", "--home", str(tmp_path))
+    found = [one["name"] for one in json.loads(done.stdout)["findings"]]
+    assert "phone.service" in found
+    assert found[-1] == "phone.codec"
 
 
 def test_no_check_loads_heavy_modules_while_the_clock_runs(tmp_path: Path) -> None:
