@@ -10,8 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import enum
+import glob
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from itertools import islice
 from pathlib import Path
 
 from dexmesh.apps.base.holders import holder_of
@@ -26,6 +28,15 @@ MAX_SERVERS = 8
 _ZONES = tuple(zone.text for zone in Zone)
 _NAMESERVER = re.compile(r"^\s*nameserver\s+(\S+)", re.MULTILINE)
 _NETWORK_MANAGER_DNSMASQ = Path("/etc/NetworkManager/dnsmasq.d")
+_CONFIGURATIONS = (
+    str(RESOLV_CONF),
+    "/etc/dnsmasq.conf",
+    "/etc/dnsmasq.d/*",
+    f"{_NETWORK_MANAGER_DNSMASQ}/*",
+    "/etc/unbound/unbound.conf",
+    "/etc/unbound/unbound.conf.d/*.conf",
+)
+MAX_CONFIGURATIONS = 100  # ours: files that are looked into
 _KNOWN_HOLDERS = ("dnsmasq", "unbound", "systemd-resolve")  # as /proc/PID/comm has them
 
 
@@ -65,12 +76,25 @@ class Advice:
 
 def read_servers(path: Path = RESOLV_CONF) -> tuple[str, ...]:
     """The name servers the programs of this machine ask; none if there is no such file."""
+    return tuple(_NAMESERVER.findall(_read(path)))[:MAX_SERVERS]
+
+
+def sent_here_by(host: str, patterns: Sequence[str] = _CONFIGURATIONS) -> Path | None:
+    """The file by which the owner of this machine sends its programs to our resolver; None without."""
+    ours = re.compile(rf"^\s*[^#\s].*(?<![\w.:]){re.escape(host)}(?![\w.:])", re.MULTILINE)
+    found = (Path(one) for pattern in patterns for one in sorted(glob.glob(pattern)))
+    return next(
+        (path for path in islice(found, MAX_CONFIGURATIONS) if ours.search(_read(path))), None
+    )
+
+
+def _read(path: Path) -> str:
+    """The beginning of a file; empty if it cannot be read."""
     try:
         with path.open("rb") as file:
-            text = file.read(MAX_FILE_BYTES).decode(errors="replace")
+            return file.read(MAX_FILE_BYTES).decode(errors="replace")
     except OSError:
-        return ()
-    return tuple(_NAMESERVER.findall(text))[:MAX_SERVERS]
+        return ""
 
 
 def find_situation(

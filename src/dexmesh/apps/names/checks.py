@@ -3,7 +3,8 @@
 Place     cli/doctor.py, cli/names.py -> here -> our resolver, the resolvers of resolv.conf, /etc/hosts
 Spec      docs/apps/mail.md §2 (the facts that were measured)
 Keeps     what is asked tells nobody anything: a name and an address that are nobody's (zones.py);
-          every wait ends after WAIT_S
+          every wait ends after WAIT_S; a resolver that is missing is wrong only where somebody needs
+          it: stock OpenSMTPD, or whoever sent programs here to ours. Nothing of dexmesh does
 Not here  what to set up (advice.py)
 """
 
@@ -22,7 +23,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from dexmesh.apps.base.findings import Finding, fine, worth_knowing, wrong
 from dexmesh.apps.base.settings import NamesSettings
-from dexmesh.apps.names.advice import RESOLV_CONF, read_servers
+from dexmesh.apps.names.advice import RESOLV_CONF, read_servers, sent_here_by
 from dexmesh.apps.names.zones import (
     PROBE_ADDRESS,
     PROBE_NAME,
@@ -36,6 +37,10 @@ WAIT_S = 2.0
 HOSTS = Path("/etc/hosts")
 SETUP = "`dexmesh names setup` says how"
 MAX_HOSTS_BYTES = 4 << 20
+_WITHOUT = (
+    "only commands of dexmesh know names like <key>.k and NAME.cjdns.alt then; "
+    "mail, calls and texts work without"
+)
 
 if TYPE_CHECKING:
     from dns.message import Message
@@ -130,8 +135,8 @@ def has_opensmtpd() -> bool:
 # --- Findings -------------------------------------------------------------------------------------------
 
 
-def check_resolver(settings: NamesSettings) -> Iterator[Finding]:
-    """Our own resolver: does it run, and do programs get to it?"""
+def check_resolver(settings: NamesSettings, sent_by: Path | None = None) -> Iterator[Finding]:
+    """Our own resolver: does it run? `sent_by`: the file that sends programs to it (`sent_here_by`)."""
     where = f"{settings.host}:{settings.port}"
     if not settings.is_on:
         yield worth_knowing("names.server", "names of the mesh are switched off in apps.toml")
@@ -141,37 +146,47 @@ def check_resolver(settings: NamesSettings) -> Iterator[Finding]:
         todo = "another `host` or `port` under [names] in apps.toml avoids it"
         yield wrong("names.server", f"another name server answers at {where}", todo)
     elif answer is not Answer.OURS:
-        todo = "it runs with the mail service: `dexmesh mail on`, `dexmesh up`"
-        yield wrong("names.server", f"nobody answers for names of the mesh at {where}", todo)
+        todo = "it runs with mail and phone: `dexmesh mail on` (or `phone on`), then `dexmesh up`"
+        what = f"nobody answers for names of the mesh at {where}"
+        if sent_by is not None:
+            yield wrong("names.server", f"{what}, where {sent_by} sends programs", todo)
+        else:
+            yield worth_knowing("names.server", f"{what}: {_WITHOUT}", todo)
     else:
         yield fine("names.server", f"names of the mesh are answered at {where}")
 
 
-def check_system() -> Iterator[Finding]:
+def check_system(sent_by: Path | None, *, has_stock_mail: bool) -> Iterator[Finding]:
     """The resolver that programs use: does it know a key's name?"""
     found = resolves_here()
+    what = "programs here do not find names of the mesh"
     if found is None:
         what = f"looking up a name takes longer than {WAIT_S:g} s on this machine"
-        yield wrong("names.system", what, f"see which name server in {RESOLV_CONF} does not answer")
+        judge = wrong if has_stock_mail or sent_by is not None else worth_knowing
+        yield judge("names.system", what, f"see which name server in {RESOLV_CONF} does not answer")
     elif found:
         yield fine("names.system", "programs here find names of the mesh")
+    elif sent_by is not None:
+        yield wrong("names.system", f"{what}, although {sent_by} sends them to our resolver", SETUP)
     else:
-        yield wrong("names.system", "programs here do not find names of the mesh (<key>.k)", SETUP)
+        yield worth_knowing("names.system", f"{what}: {_WITHOUT}", SETUP)
 
 
 def check_server(server: str, *, has_stock_mail: bool) -> Iterator[Finding]:
     """One name server of resolv.conf: does it answer, and who learns of the mesh from it?"""
     answer = who_answers(server)
+    missing = wrong if has_stock_mail else worth_knowing
     if answer is Answer.OURS:
         yield fine("names.leak", f"questions about mesh addresses stay here ({server})")
     elif answer is Answer.SILENCE:
         what = f"the name server {server} in {RESOLV_CONF} does not answer: programs wait for it"
-        if has_stock_mail:
-            what += ", and OpenSMTPD greets only after 75 s"
-        yield wrong("names.unreachable", what, f"take it out, or mend the way to it; {SETUP}")
+        what += (
+            ", and OpenSMTPD greets only after 75 s" if has_stock_mail else " (dexmesh does not)"
+        )
+        yield missing("names.unreachable", what, f"take it out, or mend the way to it; {SETUP}")
     elif answer is Answer.REFUSAL:
         what = f"no name server listens at {server}, which {RESOLV_CONF} names"
-        yield wrong("names.unreachable", what, f"start it, or take it out; {SETUP}")
+        yield missing("names.unreachable", what, f"start it, or take it out; {SETUP}")
     elif has_stock_mail:
         what = (
             f"OpenSMTPD asks {server} for the names of mesh addresses: it learns who writes to whom"
@@ -212,9 +227,10 @@ def checks(settings: NamesSettings | None) -> Iterable[Callable[[], Iterator[Fin
     """All of them; each may run in a thread of its own. None: our resolver is not set up here."""
     has_stock_mail = has_opensmtpd()
     if settings is not None:
-        yield lambda: check_resolver(settings)
+        sent_by = sent_here_by(settings.host)
+        yield lambda: check_resolver(settings, sent_by)
         if settings.is_on:
-            yield check_system
+            yield lambda: check_system(sent_by, has_stock_mail=has_stock_mail)
     for server in read_servers():
         yield lambda server=server: check_server(server, has_stock_mail=has_stock_mail)  # type: ignore[misc]
     yield lambda: check_host_name(has_stock_mail=has_stock_mail)

@@ -8,7 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from dexmesh.apps.names.advice import Resolver, Situation, advise, find_situation, read_servers
+from dexmesh.apps.names.advice import (
+    Resolver,
+    Situation,
+    advise,
+    find_situation,
+    read_servers,
+    sent_here_by,
+)
 
 SYSTEM_PATHS = "/usr/sbin:/sbin"
 UNBOUND_ALONE = """server:
@@ -55,6 +62,28 @@ def test_servers_are_read_as_the_c_library_reads_them(tmp_path: Path) -> None:
     file.write_bytes(b"\xff\x00nameserver\nnameserver 1\n")
     assert read_servers(file) == ("1",)
     assert read_servers(tmp_path / "none") == ()
+
+
+@pytest.mark.parametrize(
+    ("line", "is_sent"),
+    [
+        ("nameserver 127.0.0.67", True),
+        ("server=/k/127.0.0.67#5353", True),
+        ("    stub-addr: 127.0.0.67@5353", True),
+        ("# nameserver 127.0.0.67", False),
+        ("nameserver 127.0.0.6", False),
+        ("nameserver 1.127.0.0.67", False),
+        ("nameserver 127.0.0.671", False),
+    ],
+)
+def test_who_sends_programs_to_our_resolver_is_found(
+    tmp_path: Path, line: str, is_sent: bool
+) -> None:
+    (tmp_path / "other.conf").write_bytes(b"\xff\n")
+    file = tmp_path / "mesh.conf"
+    file.write_text(f"# ours\n{line}\n")
+    patterns = [str(tmp_path / "none"), str(tmp_path / "*.conf"), str(tmp_path)]
+    assert sent_here_by("127.0.0.67", patterns) == (file if is_sent else None)
 
 
 @pytest.mark.parametrize("resolver", list(Resolver))

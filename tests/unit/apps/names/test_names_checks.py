@@ -100,8 +100,12 @@ def test_our_own_resolver_runs_or_not_or_is_somebody_else() -> None:
     with server(ours) as port:
         assert only(check_resolver(NamesSettings(True, "127.0.0.1", port))).level is Level.OK
     missing = only(check_resolver(NamesSettings(True, "127.0.0.1", port)))
-    assert missing.level is Level.WRONG
+    assert missing.level is Level.NOTE
+    assert "mail, calls and texts work without" in missing.what
     assert "dexmesh up" in missing.todo
+    needed = only(check_resolver(NamesSettings(True, "127.0.0.1", port), Path("/etc/resolv.conf")))
+    assert needed.level is Level.WRONG
+    assert "where /etc/resolv.conf sends programs" in needed.what
     with server(somebody) as port:
         foreign = only(check_resolver(NamesSettings(True, "127.0.0.1", port)))
         assert "another name server" in foreign.what
@@ -115,8 +119,9 @@ def test_our_own_resolver_runs_or_not_or_is_somebody_else() -> None:
         (Answer.OTHERS, False, Level.NOTE, "look up mesh addresses"),
         (Answer.OTHERS, True, Level.WRONG, "who writes to whom"),
         (Answer.SILENCE, True, Level.WRONG, "75 s"),
-        (Answer.SILENCE, False, Level.WRONG, "does not answer"),
-        (Answer.REFUSAL, False, Level.WRONG, "no name server listens"),
+        (Answer.SILENCE, False, Level.NOTE, "(dexmesh does not)"),
+        (Answer.REFUSAL, True, Level.WRONG, "no name server listens"),
+        (Answer.REFUSAL, False, Level.NOTE, "no name server listens"),
     ],
 )
 def test_each_server_of_resolv_conf_is_judged(
@@ -130,13 +135,30 @@ def test_each_server_of_resolv_conf_is_judged(
 
 
 @pytest.mark.parametrize(
-    ("found", "level"), [(True, Level.OK), (False, Level.WRONG), (None, Level.WRONG)]
+    ("found", "is_sent", "has_stock_mail", "level"),
+    [
+        (True, False, True, Level.OK),
+        (False, False, True, Level.NOTE),
+        (False, True, False, Level.WRONG),
+        (None, False, False, Level.NOTE),
+        (None, False, True, Level.WRONG),
+        (None, True, False, Level.WRONG),
+    ],
 )
 def test_the_system_finds_names_or_not_or_takes_too_long(
-    found: bool | None, level: Level, monkeypatch: pytest.MonkeyPatch
+    found: bool | None,
+    is_sent: bool,
+    has_stock_mail: bool,
+    level: Level,
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(checks, "resolves_here", lambda: found)
-    assert only(check_system()).level is level
+    sent_by = Path("/etc/dnsmasq.d/dexmesh.conf") if is_sent else None
+    finding = only(check_system(sent_by, has_stock_mail=has_stock_mail))
+    assert finding.level is level
+    assert ("mail, calls and texts work without" in finding.what) is (
+        not found and not is_sent and found is not None
+    )
 
 
 def test_a_resolver_that_hangs_is_not_waited_for() -> None:
