@@ -64,10 +64,15 @@ class Pauses:
     def __init__(self) -> None:
         self._next_s = 0.0
 
-    def after(self, lived_s: float) -> float:
-        """The pause after a worker that lived so long: none first, then twice as long each time."""
+    def after(self, lived_s: float, *, came_up: bool = False) -> float:
+        """The pause after a worker that lived so long: none first, then twice as long each time.
+
+        One that came up works: what killed it came from outside, and the count begins anew.
+        """
         if lived_s >= QUICK_DEATH_S:
             self._next_s = 0.0
+        elif came_up:
+            self._next_s = min(self._next_s, FIRST_PAUSE_S)
         pause_s = self._next_s
         self._next_s = min(max(2 * pause_s, FIRST_PAUSE_S), LONGEST_PAUSE_S)
         return pause_s
@@ -112,9 +117,7 @@ class _Supervisor:
             if code == AGAIN:
                 log.info("the worker starts anew with changed settings")
                 continue
-            pause_s = pauses.after(time.monotonic() - began)
-            if self._came_up:  # it works: what killed it came from outside
-                pause_s = min(pause_s, FIRST_PAUSE_S)
+            pause_s = pauses.after(time.monotonic() - began, came_up=self._came_up)
             log.warning("the worker ended by itself", extra={"code": code, "pause_s": pause_s})
             self._wait(time.monotonic() + pause_s)
             if self._asked is not None:

@@ -34,6 +34,14 @@ def test_a_worker_that_lived_well_is_restarted_at_once_again() -> None:
     assert [pauses.after(lived) for lived in (0.1, 0.1, 11, 0.1)] == [0, 0.5, 0, 0.5]
 
 
+def test_workers_that_come_up_wait_half_a_second_and_forgive_those_before_them() -> None:
+    pauses = Pauses()
+    for _ in range(6):
+        pauses.after(0.1)
+    assert [pauses.after(0.1, came_up=True) for _ in range(3)] == [0.5, 0.5, 0.5]
+    assert [pauses.after(0.1) for _ in range(2)] == [1, 2]
+
+
 @dataclass(slots=True)
 class Family:
     """A supervisor in a process; its workers write a line each into `log`."""
