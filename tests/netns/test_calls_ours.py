@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -47,6 +48,7 @@ class Two:
     a: PhoneMachine
     b: PhoneMachine
     stranger: Place
+    service_of_a: subprocess.Popen[bytes]
     service_of_b: subprocess.Popen[bytes]
 
 
@@ -64,16 +66,14 @@ def two() -> Iterator[Two]:
         b.know("ann", a.address)
         stranger = Place(b.machine, b.address.rpartition(":")[0] + ":1")
         b.machine.run(["ip", "addr", "add", f"{stranger.address}/8", "dev", "to-a", "nodad"])
-        a.serve()
-        yield Two(a, b, stranger, b.serve())
+        yield Two(a, b, stranger, a.serve(), b.serve())
 
 
 # --- Texts --------------------------------------------------------------------------------------------------
 
 
 def test_texts_for_an_absent_phone_wait_and_arrive_once_when_it_is_back(two: Two) -> None:
-    os.killpg(two.service_of_b.pid, signal.SIGTERM)
-    wait_until(lambda: two.b.at.worker() is None, LIMIT_S, "the end of the service")
+    _stop(two.b, two.service_of_b)
     for text in ("are you there?", LONG):
         assert two.a.send_text("bob", text, wait_s=5)["state"] == "waiting"
     assert len(two.a.ask("text.waiting")["waiting"]) == 2
@@ -85,6 +85,55 @@ def test_texts_for_an_absent_phone_wait_and_arrive_once_when_it_is_back(two: Two
     assert came == ["are you there?", LONG]
     sent = [one["state"] for one in two.a.history("text") if one["is_outgoing"]]
     assert sent == ["delivered", "delivered"]
+
+
+def test_a_text_that_waits_is_in_the_queue_beside_mail_and_may_be_tried_taken_back_or_mailed(
+    two: Two,
+) -> None:
+    _stop(two.b, two.service_of_b)
+    words = ("no, not that", "dear B", "come soon")
+    for text in words:
+        assert two.a.send_text("bob", text, wait_s=5)["state"] == "waiting"
+    _stop(two.a, two.service_of_a)
+    two.service_of_a = two.a.serve()
+    waiting = two.a.ask("text.waiting")["waiting"]
+    rows = _rows(two.a)
+    assert [one["text"] for one in waiting] == [one["text"] for one in rows] == list(words)
+    cancelled, mailed, tried = [one["id"] for one in waiting]
+    assert [one["id"] for one in rows] == [cancelled, mailed, tried]
+    assert all(one["tries"] and one["reason"] for one in rows)
+    assert "1 text will not be sent" in two.a.at.dexmesh("mail", "cancel", cancelled)
+    assert "as a mail" in two.a.at.dexmesh("texts", "--as-mail", mailed)
+    assert "1 text for 1 node" in two.a.at.dexmesh("mail", "retry", tried)
+    assert [one["kind"] for one in _rows(two.a)] == ["text", "mail"]
+    two.service_of_b = two.b.serve()
+    two.a.at.dexmesh("mail", "retry", "all")
+    two.b.wait_text("come soon", LIMIT_S)
+    box = Path(f"/proc/{two.b.machine.pid}/root{two.b.at.maildir}/new")
+    wait_until(lambda: any(box.glob("*")), LIMIT_S, "the mail")
+    (mail,) = box.glob("*")
+    assert "dear B" in mail.read_text()
+    mail.unlink()
+    wait_until(lambda: not _rows(two.a), LIMIT_S, "an empty queue")
+    entries = [one for one in two.a.history("text") if one["text"] in words]
+    assert [one["state"] for one in entries] == ["refused", "sent as mail", "delivered"]
+    assert entries[0]["reason"] == "taken back"
+    came = [one["text"] for one in two.b.history("text")]
+    assert "come soon" in came
+    assert not set(came) & set(words[:2])
+
+
+def _rows(phone: PhoneMachine) -> list[dict[str, Any]]:
+    """What waits, as `dexmesh mail queue` tells it."""
+    told = json.loads(phone.at.dexmesh("mail", "queue", "--json", "--user", phone.user))
+    rows: list[dict[str, Any]] = told["waiting"]
+    return rows
+
+
+def _stop(phone: PhoneMachine, service: subprocess.Popen[bytes]) -> None:
+    os.killpg(service.pid, signal.SIGTERM)
+    wait_until(lambda: phone.at.worker() is None, LIMIT_S, "the end of the service")
+    service.wait(LIMIT_S)
 
 
 # --- Who hears what -----------------------------------------------------------------------------------------

@@ -133,6 +133,7 @@ async def _open_phone(
     mail.running.keep("history of calls", service.write)
     letters = _Letters(mail)
     texting = Texting(service, mail.queue.texts, letters.post_text)
+    await texting.open()
     mail.texts.take_carrier(texting)
     voicemail = Voicemail(service, settings.phone, folder / "voicemail", letters.post_recording)
     await voicemail.open()

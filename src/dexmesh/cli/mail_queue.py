@@ -1,8 +1,9 @@
-"""`dexmesh mail queue | retry | cancel`: mail that waits for other nodes.
+"""`dexmesh mail queue | retry | cancel`: mails and texts that wait for other nodes.
 
 Place     cli/mail.py -> here -> control socket (mail.queue, retry, cancel)
 Spec      docs/apps/mail.md §4 Queue; shared issue "Reply-ability"
 Keeps     says in words why something waits, when it is tried next, and whether an answer would get here
+Not here  texts alone, and sending one as a mail (cli/text.py)
 """
 
 from __future__ import annotations
@@ -16,13 +17,16 @@ from dexmesh.cli.mail_words import plain_reason
 from dexmesh.cli.output import example, note, print_json, print_table, reports_errors, say
 from dexmesh.cli.places import JsonOption
 from dexmesh.cli.service import HomeOption, UserOption, service_of
+from dexmesh.cli.text_words import offer_mail
 from dexmesh.cli.words import ago
 
 MOST_NODES = 5  # ours: of which it is told what was found there
 
-IdArgument = Annotated[str, typer.Argument(metavar="ID", help="A number of `queue`, or all.")]
+IdArgument = Annotated[
+    str, typer.Argument(metavar="ID", help="An id of `queue`: 12 (a mail), t3 (a text), or all.")
+]
 EverybodyOption = Annotated[
-    bool, typer.Option("--everybody", help="The mail of all users (for the owner of the service).")
+    bool, typer.Option("--everybody", help="What all users wrote (for the owner of the service).")
 ]
 
 
@@ -35,7 +39,7 @@ def queue(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show what waits: to whom, since when, why, and when it is tried next."""
+    """Show the mails and texts that wait: to whom, since when, why, and when they are tried next."""
     with service_of(home, user) as service:
         told = service.call("mail.queue", limit=limit, everybody=everybody, look=True)
     if as_json:
@@ -47,8 +51,9 @@ def queue(
         return
     columns = ("id", "to", "since", "tries", "why", "next try")
     print_table(columns, [_row(one) for one in rows], ("why",))
-    if len(rows) == limit:
+    if len(rows) >= limit:
         note("there may be more: --limit shows them")
+    offer_mail(rows)
     for node in told["reach"][:MOST_NODES]:
         _say_reach(node)
     if len(told["reach"]) > MOST_NODES:
@@ -101,17 +106,17 @@ def retry(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Try waiting mail now."""
+    """Try waiting mails and texts now."""
     with service_of(home, user) as service:
         told = service.call("mail.retry", id=number, everybody=everybody)
     if as_json:
         print_json(told)
         return
-    if not told["mails"]:
+    what = _counted(told, mails="mail", texts="text")
+    if not what:
         note("nothing waits")
         return
-    nodes = len(told["nodes"])
-    say(f"{_count(told['mails'], 'mail')} for {_count(nodes, 'node')}: being tried now")
+    say(f"{what} for {_count(len(told['nodes']), 'node')}: being tried now")
     note("`dexmesh mail queue` shows what still waits, and why")
 
 
@@ -124,16 +129,26 @@ def cancel(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take waiting mail out: it is not sent any more."""
+    """Take waiting mails and texts out: they are not sent any more."""
     with service_of(home, user) as service:
         told = service.call("mail.cancel", id=number, everybody=everybody)
     if as_json:
         print_json(told)
         return
-    if not told["recipients"]:
+    lost = []
+    if told["recipients"]:
+        lost.append(f"{_count(told['recipients'], 'recipient')} will not get it")
+    if told["texts"]:
+        lost.append(f"{_count(told['texts'], 'text')} will not be sent")
+    if lost:
+        say(f"taken out; {', '.join(lost)}")
+    else:
         note("nothing waits")
-        return
-    say(f"taken out; {_count(told['recipients'], 'recipient')} will not get it")
+
+
+def _counted(told: dict[str, Any], **words: str) -> str:
+    """`2 mails and 1 text`; what there is none of is left out."""
+    return " and ".join(_count(told[name], word) for name, word in words.items() if told[name])
 
 
 def _count(number: int, what: str) -> str:

@@ -31,6 +31,7 @@ from dexmesh.cli.output import (
 from dexmesh.cli.phone import phone_of
 from dexmesh.cli.places import JsonOption
 from dexmesh.cli.service import HomeOption, UserOption
+from dexmesh.cli.text_words import offer_mail
 from dexmesh.cli.words import ago, when
 
 commands = typer.Typer()
@@ -158,7 +159,7 @@ def _show(home: Path | None, user: str | None, asked: dict[str, Any], as_json: b
         note(
             "`dexmesh contact add NAME ADDRESS` makes a contact, `dexmesh mail block ADDRESS` ends it"
         )
-    _offer_mail(waiting)
+    offer_mail(waiting)
 
 
 def _line(one: dict[str, Any]) -> str:
@@ -190,7 +191,7 @@ def _show_waiting(home: Path | None, user: str | None, as_json: bool) -> None:
         return
     columns = ("id", "to", "since", "tries", "why", "next try", "text")
     print_table(columns, [_waiting_row(one) for one in rows])
-    _offer_mail(rows)
+    offer_mail(rows)
 
 
 def _waiting_row(one: dict[str, Any]) -> list[str]:
@@ -204,16 +205,6 @@ def _waiting_row(one: dict[str, Any]) -> list[str]:
         "now" if following.endswith("ago") else following,
         one["text"][:40],
     ]
-
-
-def _offer_mail(waiting: list[dict[str, Any]]) -> None:
-    for one in waiting:
-        if one["is_offered_as_mail"]:
-            name = one["petname"] or one["uri"]
-            note(
-                f"{one['id']} has waited for {name} since {ago(one['since_unix'])}; "
-                f"`dexmesh texts --as-mail {one['id']}` sends it as a mail"
-            )
 
 
 def _retry(home: Path | None, user: str | None, which: str, as_json: bool) -> None:

@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from dexmesh.apps.base.carrier import Carried, Fate, QueuedText
 from dexmesh.apps.base.home import HOME_VARIABLE
 from dexmesh.apps.base.mailbox import Mailbox, parse_mailbox
 from dexmesh.apps.contacts.contact import Contact
@@ -25,11 +26,12 @@ from dexmesh.apps.mail.proto.reach import Ours, Port, ReachReport
 from dexmesh.apps.mail.store import Folder
 from dexmesh.cli.main import app
 from dexmesh.cli.output import Exit
-from dexmesh.errors import MailError, PermissionNeededError
+from dexmesh.errors import AppError, MailError, PermissionNeededError
 from dexmesh.wire.address import format_address
 from dexmesh.wire.keys import address_of
 from tests.unit.admin.fake import KEY_B
 from tests.unit.apps.mail.desk_world import EVE, EVE_LITERAL, DeskWorld
+from tests.unit.apps.mail.test_texting import FakeCarrier
 
 EVE_MAIL = f"eve@{EVE_LITERAL}"
 
@@ -483,6 +485,55 @@ def test_the_queue_says_why_and_mail_can_be_tried_or_taken_out(world: DeskWorld)
     assert "no mail 99 waits" in mail("retry", "99", code=Exit.FAILED).stderr
     mail("cancel", "x", code=Exit.FAILED)
     assert "nothing waits" in mail("cancel", "all").stderr
+
+
+def test_texts_wait_in_the_same_queue_and_are_tried_or_taken_out_there(
+    world: DeskWorld,
+) -> None:
+    eve(world)
+    mail("send", "eve", "x", "-m", "y", "--wait", "0")
+    texts = [world.do(world.desk.queue.texts.add(_text(body))) for body in ("hi", "ho", "hü")]
+    assert texts == [1, 2, 3]
+    first, *_ = [line.split("\t") for line in mail("queue").stdout.splitlines()]
+    assert first[:2] == ["t1", "eve"]  # it waits for longer
+    assert first[4] == "the phone does not run here, and texts go out by it"
+    carrier = FakeCarrier(lambda _text: Carried(Fate.LATER))
+    world.desk.texts.take_carrier(carrier)
+    world.do(world.desk.queue.texts.put_off(EVE, "no answer", 500.0))
+    shown = mail("queue")
+    first, *_, last = [line.split("\t") for line in shown.stdout.splitlines()]
+    assert (first[0], first[3], first[4]) == ("t1", "1", "no answer")
+    assert first[5].startswith("in ")
+    assert last[0] == "1"
+    assert "`dexmesh texts --as-mail t1` sends it as a mail" in shown.stderr
+    rows = as_json("queue")["waiting"]
+    assert [(one["kind"], one["id"]) for one in rows] == [
+        ("text", "t1"), ("text", "t2"), ("text", "t3"), ("mail", 1),
+    ]  # fmt: skip
+    assert rows[2]["text"] == "hü"
+    assert (rows[2]["size"], rows[2]["to"]) == (3, f"eve@[{format_address(EVE)}]")
+    assert "1 text for 1 node" in mail("retry", "T2").stdout
+    assert as_json("queue")["waiting"][1]["next_unix"] <= time.time()
+    assert "1 mail and 3 texts for 1 node" in mail("retry", "all").stdout
+    assert as_json("cancel", "t2") == {"recipients": 0, "texts": 1}
+    assert carrier.given_up == [("ho", "taken back")]
+    assert "no text t2 waits" in mail("cancel", "t2", code=Exit.FAILED).stderr
+    mail("retry", "t1", "--user", "alice", code=Exit.FAILED)
+    mail("cancel", "t1", "--user", "alice", code=Exit.FAILED)
+    assert "1 recipient will not get it, 2 texts will not be sent" in mail("cancel", "all").stdout
+    assert as_json("queue")["waiting"] == []
+
+
+def test_a_command_without_an_id_takes_nothing_out(world: DeskWorld) -> None:
+    world.do(world.desk.queue.texts.add(_text("hi")))
+    with world.client() as client, pytest.raises(AppError, match="'id'"):
+        client.call("mail.cancel")
+    mail("cancel", "tt1", code=Exit.FAILED)
+    assert len(as_json("queue")["waiting"]) == 1
+
+
+def _text(body: str) -> QueuedText:
+    return QueuedText(0, "bob", EVE, f"sip:eve@[{format_address(EVE)}]", body, f"id-{body}", 1000.0)
 
 
 def test_the_first_try_is_told_while_it_goes_on(world: DeskWorld) -> None:

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
+from dexmesh.apps.base import carrier
 from dexmesh.apps.base.home import HOME_VARIABLE
-from dexmesh.apps.call import texting
 from dexmesh.cli.main import app
 from dexmesh.cli.output import Exit
 from dexmesh.wire.address import format_address
@@ -136,7 +136,7 @@ def test_after_ten_minutes_a_text_is_offered_as_mail(
     world.bob.is_online = False
     run("text", "bob", "hello")
     assert "--as-mail" not in run("texts").stderr
-    monkeypatch.setattr(texting, "OFFER_MAIL_AFTER_S", 0.0)
+    monkeypatch.setattr(carrier, "OFFER_MAIL_AFTER_S", 0.0)
     for shown in (run("texts", "--waiting"), run("texts"), run("texts", "bob")):
         assert "`dexmesh texts --as-mail t1` sends it as a mail" in shown.stderr
     assert "as a mail" in run("texts", "--as-mail", "t1").stdout

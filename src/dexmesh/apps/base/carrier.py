@@ -13,6 +13,9 @@ from typing import Protocol
 from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
 
+TAKEN_OUT = "taken back"  # what became of a text that waits no more, in the history
+OFFER_MAIL_AFTER_S = 600.0  # sip.md §3: after 10 minutes
+
 
 @dataclass(frozen=True, slots=True)
 class QueuedText:
@@ -38,6 +41,10 @@ class WaitingText:
     tries: int
     next_unix: float
     reason: str
+
+    def is_offered_as_mail(self, unix_time: float) -> bool:
+        """Whether it waits for so long that a mail is offered instead."""
+        return unix_time - self.text.created_unix >= OFFER_MAIL_AFTER_S
 
 
 class Fate(Enum):

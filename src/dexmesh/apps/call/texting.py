@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from dexmesh.apps.base.carrier import Carried, Fate, QueuedText, WaitingText
+from dexmesh.apps.base.carrier import TAKEN_OUT, Carried, Fate, QueuedText, WaitingText
 from dexmesh.apps.call.people import Target
 from dexmesh.apps.call.phone.values import CallError, TextState
 from dexmesh.apps.call.service import PhoneService
@@ -23,7 +23,6 @@ from dexmesh.apps.call.store.tables import Entry, Kind, State
 from dexmesh.wire.address import Address, format_address
 
 MAX_TEXT_BYTES = 60_000  # ours: what a SIP message over TCP may carry, with room for its header
-OFFER_MAIL_AFTER_S = 600.0  # sip.md §3: after 10 minutes
 
 _FINAL = {Fate.DELIVERED: State.DELIVERED, Fate.REFUSED: State.REFUSED}
 
@@ -35,12 +34,12 @@ class TextQueue(Protocol):
         """Take a text; it is on the disk when this returns, and due."""
         ...
 
-    async def list(self, user: str, /) -> Sequence[WaitingText]:
-        """What waits, oldest first."""
+    async def list(self, user: str | None, /) -> Sequence[WaitingText]:
+        """What waits, oldest first; of one user, or of all."""
         ...
 
     async def retry(self, numbers: Sequence[int] | None, user: str, /) -> Sequence[Address]:
-        """Make texts due (None: all)."""
+        """Make texts due (None: all); the node of each."""
         ...
 
     async def cancel(self, numbers: Sequence[int] | None, user: str, /) -> Sequence[QueuedText]:
@@ -59,6 +58,15 @@ class Texting:
         self._service, self._queue, self._send_mail = service, queue, send_mail
         self._entries: dict[str, int] = {}
         self._watched: dict[str, asyncio.Future[Carried]] = {}
+
+    async def open(self) -> None:
+        """Say in the history which texts of former days wait no more: they were taken out while the
+        phone was off, or we ended in the middle of it. Raises CallError, MailError.
+        """
+        waiting = {one.text.message_id for one in await self._queue.list(None)}
+        for message_id in await self._service.history.waiting_texts():
+            if message_id not in waiting:
+                await self._service.history.settle_text(message_id, State.REFUSED, TAKEN_OUT)
 
     # --- Asked by people ----------------------------------------------------------------------------
 
@@ -114,7 +122,7 @@ class Texting:
                 "tries": one.tries,
                 "next_unix": one.next_unix,
                 "reason": one.reason,
-                "is_offered_as_mail": now - one.text.created_unix >= OFFER_MAIL_AFTER_S,
+                "is_offered_as_mail": one.is_offered_as_mail(now),
             }
             for one in await self._queue.list(user)
         ]
@@ -124,7 +132,7 @@ class Texting:
         found = await self._queue.retry(numbers, user)
         if numbers and not found:
             raise _unknown(numbers)
-        return [format_address(one) for one in found]
+        return [format_address(one) for one in dict.fromkeys(found)]
 
     async def cancel(self, user: str, numbers: Sequence[int] | None) -> int:
         """Take texts back; how many."""
@@ -132,7 +140,7 @@ class Texting:
         if numbers and not taken:
             raise _unknown(numbers)
         for text in taken:
-            await self._settle(text, State.REFUSED, "taken back")
+            await self._settle(text, State.REFUSED, TAKEN_OUT)
         return len(taken)
 
     async def send_as_mail(self, user: str, number: int) -> dict[str, Any]:

@@ -229,33 +229,38 @@ def _certificate_left_s(data: bytes, unix_time: float) -> float | None:
 
 
 def check_waiting(home: Home) -> Iterator[Finding]:
-    """Mail that waits for long, and contacts that cannot be reached or cannot answer."""
+    """What waits for long, and contacts that cannot be reached or cannot answer."""
     try:
-        mails = _ask(home, "mail.queue").get("waiting", [])
+        waiting = _ask(home, "mail.queue").get("waiting", [])
         reports = _ask(home, "reach.reports").get("reports", [])
     except NoServiceError:
         return  # check_service says so
     except DexmeshError as error:
         yield _unable("mail.queue", error)
         return
-    yield from judge_waiting(mails, time.time())
+    yield from judge_waiting(waiting, time.time())
     for report in reports:
         if report.get("is_wrong"):
             said = " ".join(str(one) for one in report.get("sentences", ()))
             yield worth_knowing("mail.reach", said)
 
 
-def judge_waiting(mails: list[dict[str, Any]], unix_time: float) -> Iterator[Finding]:
-    """One line for all mails that wait."""
-    ages = [unix_time - float(one.get("since_unix", unix_time)) for one in mails]
-    late = [age for age in ages if age >= LONG_WAIT_S]
-    if late:
-        days = int(max(late) // 86_400)
-        count = f"{len(late)} mail{'s' * (len(late) != 1)}"
+def judge_waiting(waiting: list[dict[str, Any]], unix_time: float) -> Iterator[Finding]:
+    """One line for all mails and texts that wait."""
+    ages = {"mail": list[float](), "text": list[float]()}
+    for one in waiting:
+        age = unix_time - float(one.get("since_unix", unix_time))
+        if age >= LONG_WAIT_S:
+            ages[str(one.get("kind", "mail"))].append(age)
+    if late := {kind: found for kind, found in ages.items() if found}:
+        count = " and ".join(
+            f"{len(one)} {kind}{'s' * (len(one) != 1)}" for kind, one in late.items()
+        )
+        days = int(max(max(one) for one in late.values()) // 86_400)
         what = f"{count} could not be delivered for a day or more (the oldest for {days})"
         yield worth_knowing("mail.queue", what, "`dexmesh mail queue` shows them and why")
     else:
-        yield fine("mail.queue", f"{len(mails)} mails wait, none for long")
+        yield fine("mail.queue", f"{len(waiting)} mails and texts wait, none for long")
 
 
 def _ask(home: Home, call: str) -> dict[str, Any]:

@@ -34,6 +34,7 @@ from dexmesh.apps.mail.queue import MailQueue, QueueId
 from dexmesh.apps.mail.reach import ReachChecker
 from dexmesh.apps.mail.spool import Spool
 from dexmesh.apps.mail.store import MailStore
+from dexmesh.apps.mail.texting import TextDelivery
 from dexmesh.errors import DexmeshError
 from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
@@ -73,6 +74,7 @@ class Desk:
     reach: ReachChecker
     is_calling: Callable[[Address], bool]
     """Whether delivery is calling that node now."""
+    texts: TextDelivery
 
     async def in_thread(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call this where it may wait for the disk."""

@@ -193,6 +193,7 @@ class MailService:
             self._executor,
             self.reach,
             self.delivery.is_calling,
+            self.texts,
         )
 
     async def _close_threads(self) -> None:

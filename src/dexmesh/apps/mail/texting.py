@@ -14,7 +14,7 @@ import logging
 from collections.abc import Sequence
 from contextlib import suppress
 
-from dexmesh.apps.base.carrier import Carrier, Fate, QueuedText
+from dexmesh.apps.base.carrier import TAKEN_OUT, Carrier, Fate, QueuedText
 from dexmesh.apps.mail.queue import TextQueue
 from dexmesh.errors import DexmeshError, MailError
 from dexmesh.wire.address import Address
@@ -51,6 +51,26 @@ class TextDelivery:
         """From now on there is somebody who carries texts."""
         self._carrier = carrier
         self._wake.set()
+
+    @property
+    def has_carrier(self) -> bool:
+        """Whether anybody carries texts: the phone may be off."""
+        return self._carrier is not None
+
+    def is_carrying(self, address: Address) -> bool:
+        """Whether a text for that node is on its way now."""
+        return address in self._tasks
+
+    async def cancel(self, numbers: Sequence[int] | None, user: str | None) -> int:
+        """Take texts out (None: all), and say so to whoever wrote them; how many. Raises MailError."""
+        taken = await self._queue.cancel(numbers, user)
+        for text in taken:
+            if self._carrier is not None:  # without one, it sees what is gone when it begins
+                try:
+                    await self._carrier.give_up(text, TAKEN_OUT)
+                except DexmeshError as error:
+                    log.warning("who wrote a text was not told", extra={"reason": str(error)})
+        return len(taken)
 
     async def silent_nodes(self) -> Sequence[Address]:
         """The nodes that texts wait for."""

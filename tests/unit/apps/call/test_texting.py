@@ -39,8 +39,9 @@ class FakeQueue:
         self.texts = (*self.texts, dataclasses.replace(text, number=self.last))
         return self.last
 
-    async def list(self, user: str, /) -> Sequence[WaitingText]:
-        return [WaitingText(one, 1, 0.0, "no answer") for one in self.texts if one.user == user]
+    async def list(self, user: str | None, /) -> Sequence[WaitingText]:
+        texts = [one for one in self.texts if user in (None, one.user)]
+        return [WaitingText(one, 1, 0.0, "no answer") for one in texts]
 
     async def retry(self, numbers: Sequence[int] | None, user: str, /) -> Sequence[Address]:
         return [one.address for one in self._chosen(numbers, user)]
@@ -170,6 +171,23 @@ def test_a_text_that_waits_can_go_as_a_mail(tmp_path: Path) -> None:
         assert await world.state() == (State.MAILED, "")
         with pytest.raises(CallError, match="no text"):
             await world.texting.send_as_mail("stuart", 1)
+
+    played(tmp_path, script)
+
+
+def test_texts_that_wait_no_more_are_told_at_the_start(tmp_path: Path) -> None:
+    """Taken out by `dexmesh mail cancel` while the phone was off, for example."""
+
+    async def script(world: World) -> None:
+        await world.texting.send("stuart", TARGET, "gone", 0.0)
+        await world.texting.send("stuart", TARGET, "kept", 0.0)
+        world.queue.texts = world.queue.texts[1:]
+        await world.texting.open()
+        entries = await world.history.find(Question("stuart"))
+        assert [(one.text, one.state, one.reason) for one in entries] == [
+            ("gone", State.REFUSED, "taken back"),
+            ("kept", State.WAITING, ""),
+        ]
 
     played(tmp_path, script)
 

@@ -29,6 +29,7 @@ from dexmesh.apps.mail.reach import ReachChecker
 from dexmesh.apps.mail.spool import Spool
 from dexmesh.apps.mail.store import Folder, MailStore, ReceivedMail
 from dexmesh.apps.mail.submission import Submission
+from dexmesh.apps.mail.texting import TextDelivery
 from dexmesh.wire.address import Address, format_address
 from dexmesh.wire.keys import PublicKey, decode_key
 from tests.unit.config.samples import PUBLIC
@@ -109,6 +110,7 @@ class DeskWorld:
             self._executor,
             StillChecker(self.me),
             self.called.__contains__,
+            TextDelivery(queue.texts),
         )
         server = ControlServer(Users(mail, os.geteuid()))
         control_calls.register(server, desk)

@@ -155,11 +155,13 @@ def test_room_on_the_disk_is_judged(
 
 
 def test_mail_that_waits_for_a_day_is_worth_a_line() -> None:
-    waiting = [{"since_unix": 0.0}, {"since_unix": 2.5 * DAY_S}, {}]
+    waiting: list[dict[str, Any]] = [{"since_unix": 0.0}, {"since_unix": 2.5 * DAY_S}, {}]
     finding = only(checks.judge_waiting(waiting, 3 * DAY_S))
     assert finding.level is Level.NOTE
     assert "1 mail could" in finding.what
     assert "for 3" in finding.what
+    waiting += [{"kind": "text", "since_unix": 0.5 * DAY_S}] * 2
+    assert "1 mail and 2 texts could" in only(checks.judge_waiting(waiting, 3 * DAY_S)).what
     assert only(checks.judge_waiting([], 0.0)).level is Level.OK
 
 

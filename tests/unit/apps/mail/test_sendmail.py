@@ -508,6 +508,14 @@ def test_the_queue_is_shown_as_mailq_does() -> None:
     assert queue_lines([]) == ["Mail queue is empty"]
 
 
+def test_texts_stand_in_the_queue_of_mailq_as_mails_do() -> None:
+    text = ROW | {"kind": "text", "id": "t3", "size": 5, "reason": "no answer"}
+    lines = queue_lines([ROW, text])
+    assert lines[4].startswith("t3                 5 ")
+    assert [line.strip() for line in lines[5:7]] == ["(no answer)", BOB]
+    assert lines[-1] == "-- 2 Kbytes in 2 Requests."
+
+
 @pytest.mark.parametrize("name", ["sendmail", "mailq"])
 def test_mailq_without_a_service_says_what_to_do(
     world: World, name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

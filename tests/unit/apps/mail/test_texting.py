@@ -13,7 +13,7 @@ from dexmesh.apps.base.home import Home
 from dexmesh.apps.mail.proto.schedule import LIFE_S
 from dexmesh.apps.mail.queue import MailQueue, tables, texts
 from dexmesh.apps.mail.texting import LONGEST_SLEEP_S, TextDelivery
-from dexmesh.errors import MailError
+from dexmesh.errors import AppError, MailError
 from dexmesh.wire.address import Address
 
 DAVE = Address(b"\xfc" + bytes(14) + b"\x01")
@@ -141,6 +141,38 @@ def test_a_text_that_is_refused_stops_no_other(tmp_path: Path) -> None:
         task = asyncio.create_task(delivery.run())
         await until(lambda: delivery.counts == {"delivered": 2, "refused": 1, "put off": 0})
         task.cancel()
+
+    played(tmp_path, script)
+
+
+def test_who_wrote_a_text_hears_that_it_was_taken_out(tmp_path: Path) -> None:
+    async def script(queue: MailQueue, _time: Time) -> None:
+        delivery = TextDelivery(queue.texts)
+        carrier = FakeCarrier(lambda _text: GONE)
+        for body in ("one", "two", "three"):
+            await queue.texts.add(text(body))
+        assert await delivery.cancel([1], "bob") == 0
+        assert await delivery.cancel([1], "stuart") == 1  # nobody to tell it to
+        delivery.take_carrier(carrier)
+        assert await delivery.cancel(None, None) == 2
+        assert carrier.given_up == [("two", "taken back"), ("three", "taken back")]
+        assert await queue.texts.list() == []
+
+    played(tmp_path, script)
+
+
+def test_a_history_that_cannot_be_written_keeps_no_text_in_the_queue(tmp_path: Path) -> None:
+    class Broken(FakeCarrier):
+        async def give_up(self, text: QueuedText, reason: str, /) -> None:
+            raise AppError("the disk is full")
+
+    async def script(queue: MailQueue, _time: Time) -> None:
+        delivery = TextDelivery(queue.texts)
+        delivery.take_carrier(Broken(lambda _text: GONE))
+        await queue.texts.add(text("one"))
+        await queue.texts.add(text("two"))
+        assert await delivery.cancel(None, "stuart") == 2
+        assert await queue.texts.list() == []
 
     played(tmp_path, script)
 

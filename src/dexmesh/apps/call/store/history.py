@@ -58,6 +58,10 @@ class History:
             lambda connection: tables.settle_text(connection, message_id, state, reason)
         )
 
+    async def waiting_texts(self) -> list[str]:
+        """The ids of our texts that are not there yet, as far as we know. Raises CallError."""
+        return await self._do(tables.waiting_texts)
+
     async def receipt(self, address: Address, message_id: str, state: State) -> bool:
         """The other side says more about a text of ours that it had. Raises CallError."""
         return await self._do(

@@ -160,6 +160,15 @@ def settle_text(connection: sqlite3.Connection, message_id: str, state: State, r
     return row is not None and settle(connection, row[0], state, reason)
 
 
+def waiting_texts(connection: sqlite3.Connection) -> list[str]:
+    """The ids of all texts of ours that wait. Asked once, at the start: this one has no index."""
+    rows = connection.execute(
+        "SELECT message_id FROM entries WHERE kind = ? AND is_outgoing = 1 AND state = ?",
+        (Kind.TEXT, State.WAITING),
+    )
+    return [message_id for (message_id,) in rows]
+
+
 def receipt(
     connection: sqlite3.Connection, address: Address, message_id: str, state: State
 ) -> bool:

@@ -48,7 +48,7 @@ class TextQueue:
         )
 
     async def retry(self, numbers: Sequence[int] | None, user: str | None) -> Sequence[Address]:
-        """Make texts due (None: all); the nodes that are tried."""
+        """Make texts due (None: all); the node of each."""
         found = await self._do(lambda one: texts.retry_texts(one, numbers, user, self._q()))
         self.news.set()
         return found

@@ -137,11 +137,11 @@ def waiting_texts(
 def retry_texts(
     connection: sqlite3.Connection, numbers: Sequence[int] | None, user: str | None, q: float
 ) -> list[Address]:
-    """Make them due now (None: all of the user); the nodes that are tried."""
-    chosen = _chosen(connection, numbers, user)
-    for _, address in chosen:
+    """Make them due now (None: all of the user); the node of each."""
+    addresses = [address for _, address in _chosen(connection, numbers, user)]
+    for address in set(addresses):
         wake(connection, address, q)
-    return list(dict.fromkeys(address for _, address in chosen))
+    return addresses
 
 
 def cancel_texts(
