@@ -2,8 +2,9 @@
 
 Place     history.py calls these with the connection of its thread -> SQLite
 Spec      docs/apps/sip.md §3 (a text seen twice is shown once); issue 5 "one history"
-Keeps     at most MAX_ENTRIES a user, the oldest is forgotten first (what waits to be sent is not);
-          every question is answered from an index
+Keeps     at most MAX_ENTRIES a user, MAX_REQUESTS of strangers beside them, MAX_TEXT_BYTES of texts: the
+          oldest is forgotten first (what waits to be sent is not), and strangers never push out
+          friends; every question is answered from an index
 Not here  threads (base/writer.py), what calls and texts do (phone/)
 """
 
@@ -19,7 +20,11 @@ from dexmesh.wire.address import Address
 VERSION = 1
 BUSY_S = 10.0
 MAX_ENTRIES = 20_000  # ours: of one user
+MAX_REQUESTS = 2_000  # ours: of strangers, of one user
+MAX_TEXT_BYTES = 64 << 20  # ours: of one user
 TWICE_S = 7 * 86400.0  # ours, as in mail: the same text within this time is the same
+
+_FORGET_EVERY, _WEIGH_EVERY = 64, 512  # entries: the bounds are kept to within so many
 
 _SCHEMA = """
 CREATE TABLE entries (
@@ -110,9 +115,9 @@ def add(connection: sqlite3.Connection, entry: Entry) -> int | None:
     """Store it; its number. None for a text that is there already."""
     if entry.message_id and not entry.is_outgoing:
         twice = connection.execute(
-            "SELECT 1 FROM entries WHERE address = ? AND message_id = ? AND user = ?"
-            " AND is_outgoing = 0 AND at_unix > ? LIMIT 1",
-            (entry.address, entry.message_id, entry.user, entry.at_unix - TWICE_S),
+            "SELECT 1 FROM entries WHERE message_id = ? AND message_id <> '' AND address = ?"
+            " AND user = ? AND is_outgoing = 0 AND at_unix > ? LIMIT 1",
+            (entry.message_id, entry.address, entry.user, entry.at_unix - TWICE_S),
         ).fetchone()
         if twice is not None:
             return None
@@ -128,17 +133,40 @@ def add(connection: sqlite3.Connection, entry: Entry) -> int | None:
         ),
     )
     number = cursor.lastrowid or 0
-    if number % 64 == 0:
-        _forget_oldest(connection, entry.user)
+    if number % _FORGET_EVERY == 0:
+        _forget_too_many(connection)
+    if number % _WEIGH_EVERY == 0:
+        _forget_too_much(connection)
     return number
 
 
-def _forget_oldest(connection: sqlite3.Connection, user: str) -> None:
-    connection.execute(
-        "DELETE FROM entries WHERE user = ? AND state <> ? AND id <= (SELECT id FROM entries"
-        " WHERE user = ? ORDER BY id DESC LIMIT 1 OFFSET ?)",
-        (user, State.WAITING, user, MAX_ENTRIES),
-    )
+def _forget_too_many(connection: sqlite3.Connection) -> None:
+    for user in _users(connection):
+        for is_request, most in ((False, MAX_ENTRIES), (True, MAX_REQUESTS)):
+            connection.execute(
+                "DELETE FROM entries WHERE user = ?1 AND is_request = ?2 AND state <> ?3 AND id <="
+                " (SELECT id FROM entries WHERE user = ?1 AND is_request = ?2"
+                " ORDER BY id DESC LIMIT 1 OFFSET ?4)",
+                (user, is_request, State.WAITING, most),
+            )
+
+
+def _forget_too_much(connection: sqlite3.Connection) -> None:
+    """The texts behind the newest MAX_TEXT_BYTES. Reads them all, so it is done more seldom."""
+    for user in _users(connection):
+        connection.execute(
+            "DELETE FROM entries WHERE user = ?1 AND kind = ?2 AND state <> ?3 AND id <="
+            " (SELECT MAX(id) FROM (SELECT id, SUM(length(CAST(text AS BLOB)))"
+            " OVER (ORDER BY id DESC) AS bytes FROM entries WHERE user = ?1 AND kind = ?2)"
+            " WHERE bytes > ?4)",
+            (user, Kind.TEXT, State.WAITING, MAX_TEXT_BYTES),
+        )
+
+
+def _users(connection: sqlite3.Connection) -> list[str]:
+    """Everybody: one user may never have the number that makes us look, where users take turns."""
+    rows = connection.execute("SELECT DISTINCT user FROM entries").fetchall()
+    return [user for (user,) in rows]
 
 
 def settle(connection: sqlite3.Connection, number: int, state: State, reason: str) -> bool:
@@ -174,9 +202,9 @@ def receipt(
 ) -> bool:
     """The other side says more about a text of ours."""
     cursor = connection.execute(
-        "UPDATE entries SET state = ? WHERE address = ? AND message_id = ? AND is_outgoing = 1"
-        " AND state = ?",
-        (state, address, message_id, State.DELIVERED),
+        "UPDATE entries SET state = ? WHERE message_id = ? AND message_id <> '' AND address = ?"
+        " AND is_outgoing = 1 AND state = ?",
+        (state, message_id, address, State.DELIVERED),
     )
     return cursor.rowcount > 0
 

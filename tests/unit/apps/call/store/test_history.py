@@ -73,6 +73,25 @@ def test_a_text_that_comes_twice_is_there_once_but_not_for_ever(tmp_path: Path) 
     played(tmp_path, script)
 
 
+def test_what_strangers_can_ask_for_is_found_by_its_id_and_not_by_looking_through_all(
+    tmp_path: Path,
+) -> None:
+    connection = tables.connect(tmp_path / "history.db")
+    tables.prepare(connection)
+    said: list[str] = []
+    connection.set_trace_callback(said.append)
+    tables.add(connection, TEXT)
+    tables.settle_text(connection, "m1", State.DELIVERED, "")
+    tables.receipt(connection, DAVE, "m1", State.DISPLAYED)
+    connection.set_trace_callback(None)
+    questions = [one for one in said if "message_id = " in one]
+    assert len(questions) == 3
+    for question in questions:
+        plan = connection.execute(f"EXPLAIN QUERY PLAN {question}").fetchall()
+        assert "INDEX entries_twice" in plan[0][3], question
+    connection.close()
+
+
 def test_a_text_of_ours_is_settled_once_and_then_read(tmp_path: Path) -> None:
     async def script(history: History) -> None:
         ours = dataclasses.replace(TEXT, is_outgoing=True, state=State.WAITING)
@@ -128,6 +147,58 @@ def test_the_oldest_is_forgotten_but_nothing_that_waits(
         assert left[0].number == waits
         assert len(left) <= 10 + 64 + 1
         assert left[-1].message_id == "199"
+
+    played(tmp_path, script)
+
+
+def test_everybody_s_oldest_is_forgotten_also_of_those_who_take_turns(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MAX_ENTRIES", 10)
+
+    async def script(history: History) -> None:
+        for index in range(200):  # as a text to an alias of two: one of them has the odd numbers
+            for user in ("ann", "bob"):
+                await history.add(dataclasses.replace(TEXT, user=user, message_id=str(index)))
+        for user in ("ann", "bob"):
+            assert len(await history.find(Question(user, limit=1000))) <= 10 + 64
+
+    played(tmp_path, script)
+
+
+def test_strangers_push_out_nobody_but_strangers(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MAX_ENTRIES", 10)
+    monkeypatch.setattr(tables, "MAX_REQUESTS", 5)
+
+    async def script(history: History) -> None:
+        await history.add(TEXT)
+        for index in range(200):
+            stranger = dataclasses.replace(TEXT, message_id=str(index), is_request=True)
+            await history.add(stranger)
+        found = await history.find(Question("stuart", is_request=False))
+        assert [one.message_id for one in found] == ["m1"]
+        requests = await history.find(Question("stuart", is_request=True, limit=1000))
+        assert len(requests) <= 5 + 64
+
+    played(tmp_path, script)
+
+
+def test_long_texts_are_forgotten_sooner_but_calls_are_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MAX_TEXT_BYTES", 1000)
+    monkeypatch.setattr(tables, "_WEIGH_EVERY", 64)
+
+    async def script(history: History) -> None:
+        call = await history.add(CALL)
+        for index in range(127):
+            long = dataclasses.replace(TEXT, text="ü" * 200, message_id=str(index))
+            await history.add(long)
+        left = await history.find(Question("stuart", limit=1000))
+        assert left[0].number == call
+        assert [one.message_id for one in left[1:]] == ["125", "126"]  # 400 bytes each
 
     played(tmp_path, script)
 
