@@ -18,6 +18,7 @@ import pwd
 import secrets
 import socket
 import struct
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -28,7 +29,8 @@ from dexmesh.values import dataclass
 
 MAX_REQUEST_BYTES = 1 << 20  # ours: messages come by submission, not here
 MAX_REPLY_BYTES = 64 << 20  # ours: what a client believes; a whole message fits
-MAX_CLIENTS = 32  # ours; more are told to come back
+MAX_CLIENTS = 64  # ours; more are told to come back
+MAX_CLIENTS_OF_ONE = 24  # ours: of one account, so that none shuts out the others
 IDLE_S = 60.0  # ours: a client that says nothing
 CALL_S = 300.0  # ours: the longest call, and the longest wait between two items
 MAX_NAMED = 10  # ours: users, in a hint
@@ -122,6 +124,7 @@ class ControlServer:
         self._path: Path | None = None
         self._inode = 0
         self._clients: set[asyncio.Task[None]] = set()
+        self._served: Counter[int] = Counter()  # by uid
 
     def register(self, name: str, call: Call) -> None:
         """Offer a call. A name is given once."""
@@ -175,20 +178,31 @@ class ControlServer:
     async def _serve(self, reader: _Reader, writer: asyncio.StreamWriter) -> None:
         try:
             uid = _uid_of(writer)
-            if len(self._clients) > MAX_CLIENTS and uid != 0:
+            if uid != 0 and not self._has_room(uid):
                 busy = AppError("the service is busy", "try again in a moment")
                 await _send(writer, _error(busy))
                 return
-            while True:
-                async with asyncio.timeout(IDLE_S):
-                    line = await reader.readline()
-                if not line.endswith(b"\n"):
-                    return
-                await self._answer(uid, line, reader, writer)
+            self._served[uid] += 1
+            try:
+                await self._hear(uid, reader, writer)
+            finally:
+                self._served[uid] -= 1
         except (OSError, TimeoutError, ValueError):  # gone, silent, or a line that is too long
             return
         finally:
             writer.close()
+
+    def _has_room(self, uid: int) -> bool:
+        return self._served.total() < MAX_CLIENTS and self._served[uid] < MAX_CLIENTS_OF_ONE
+
+    async def _hear(self, uid: int, reader: _Reader, writer: asyncio.StreamWriter) -> None:
+        """Every request of a client, until it leaves or is silent."""
+        while True:
+            async with asyncio.timeout(IDLE_S):
+                line = await reader.readline()
+            if not line.endswith(b"\n"):
+                return
+            await self._answer(uid, line, reader, writer)
 
     async def _answer(
         self, uid: int, line: bytes, reader: _Reader, writer: asyncio.StreamWriter

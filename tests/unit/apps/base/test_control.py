@@ -288,6 +288,32 @@ def test_clients_beyond_the_limit_are_told_so_unless_root_calls(
     assert "busy" in json.loads(asyncio.run(crowd()))["error"]["text"]
 
 
+def test_one_account_does_not_shut_out_the_others(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(control, "MAX_CLIENTS_OF_ONE", 3)
+    callers = iter([*[STRANGER] * 5, BOB_UID])
+    monkeypatch.setattr(control, "_uid_of", lambda _writer: next(callers))
+
+    async def crowd() -> list[Any]:
+        server = await _serving(tmp_path / "s")
+        try:
+            clients = [await asyncio.open_unix_connection(str(tmp_path / "s")) for _ in range(6)]
+            (bob, bobs), extras = clients[5], clients[3:5]
+            bobs.write(b'{"call": "echo"}\n')
+            said = [json.loads(await asyncio.wait_for(one.readline(), 5)) for one, _ in extras]
+            said.append(json.loads(await asyncio.wait_for(bob.readline(), 5)))
+            for _, writer in clients:
+                writer.close()
+            return said
+        finally:
+            await server.close()
+
+    *extras, bob = asyncio.run(crowd())
+    assert ["busy" in one["error"]["text"] for one in extras] == [True, True]
+    assert bob["result"]["user"] == "bob"
+
+
 def test_a_silent_client_is_let_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(control, "IDLE_S", 0.05)
     assert asyncio.run(_raw(tmp_path / "s", b"", lines=1)) == [b""]
