@@ -162,6 +162,18 @@ def test_bad_arguments_are_one_clear_error(arguments: list[str], message: str) -
     assert message in run("texts", *arguments, code=Exit.USAGE).stderr
 
 
+def test_what_was_not_shown_stays_new(world: PhoneWorld) -> None:
+    world.bob.book.remove("alice")
+    run("text", "bob", "of a stranger")
+    world.bob.knows(world.alice, "alice", "alice")
+    for words in ("first", "second"):
+        run("text", "bob", words)
+    assert at(world.bob, "texts", "-n", "1").stdout.endswith("alice: second\n")
+    assert at(world.bob, "texts", "--requests", "--news").stdout.endswith(": of a stranger\n")
+    assert at(world.bob, "texts", "--news").stdout.endswith("alice: first\n")
+    assert at(world.bob, "texts", "--news").stdout == ""
+
+
 def test_strangers_wait_in_requests(world: PhoneWorld) -> None:
     world.bob.book.remove("alice")
     run("text", "bob", "we met at the fair")

@@ -26,6 +26,7 @@ from dexmesh.apps.call.codec import catalogue
 from dexmesh.apps.call.facts import call_facts, entry_facts
 from dexmesh.apps.call.media.formats import find_format
 from dexmesh.apps.call.people import find_target
+from dexmesh.apps.call.phone.states import State
 from dexmesh.apps.call.phone.values import CallError, CallId, CallView, SeatMedia
 from dexmesh.apps.call.preferences import SWITCHES
 from dexmesh.apps.call.seats import SeatLine
@@ -38,6 +39,8 @@ from dexmesh.wire.address import format_address, parse_address
 
 MAX_ENTRIES = 1000  # ours: shown at once
 MAX_STATISTICS = 64  # ours: fields a seat may tell
+
+_ANSWERED = frozenset({State.ANSWERED.value, State.UP.value})
 
 
 def register(
@@ -54,6 +57,7 @@ def register(
     server.register("call.decline", calls.decline)
     server.register("call.hangup", calls.hang_up)
     server.register("call.hold", calls.hold)
+    server.register("call.swap", calls.swap)
     server.register("call.digits", calls.digits)
     server.register("call.report", calls.report)
     server.register("call.list", calls.show)
@@ -116,7 +120,10 @@ class _Calls:
     # --- One call -----------------------------------------------------------------------------------
 
     async def dial(self, caller: Caller, arguments: Arguments) -> AsyncIterator[dict[str, Any]]:
-        """Call somebody; the items say how it goes, until it is over. Who leaves, hangs up."""
+        """Call somebody; the items say how it goes, until it is over. Who leaves, hangs up.
+
+        With `hold_others` the person's other calls are on hold meanwhile.
+        """
         user, seat = require_user(caller), _seat(arguments)
         target = find_target(self._book, text_of(arguments, "to"))
         service = self._service
@@ -124,11 +131,16 @@ class _Calls:
         line = self._seated(call, user)
         first = {"event": "dialling", "call": call, "to": target.name, "uri": target.uri.text}
         line.tell(first)
+        if flag_of(arguments, "hold_others"):
+            self._hold_others(user, call)
         service.pump()
         return self._until_left(line, lambda: self._leave(call))
 
     async def answer(self, caller: Caller, arguments: Arguments) -> AsyncIterator[dict[str, Any]]:
-        """Take a call that rings; the items say how it goes, until it is over. Who leaves, hangs up."""
+        """Take a call that rings; the items say how it goes, until it is over. Who leaves, hangs up.
+
+        With `hold_others` the person's other calls are on hold from now on.
+        """
         user, seat = require_user(caller), _seat(arguments)
         view = self._ringing(user, arguments)
         line = self._seated(view.call, user)
@@ -137,6 +149,8 @@ class _Calls:
         except CallError:
             self._service.seats.drop_call(view.call)
             raise
+        if flag_of(arguments, "hold_others"):
+            self._hold_others(user, view.call)
         line.tell({"event": "answering", **call_facts(view, None)})
         self._service.pump()
         return self._until_left(line, lambda: self._leave(view.call))
@@ -201,13 +215,36 @@ class _Calls:
         return {"call": view.call}
 
     async def hold(self, caller: Caller, arguments: Arguments) -> dict[str, Any]:
-        """Hold a call, or go on with it."""
-        view = self._chosen(require_user(caller), arguments)
-        is_held = flag_of(arguments, "on")
+        """Hold a call, or go on with it: without a number the one that this can be about."""
+        user, is_held = require_user(caller), flag_of(arguments, "on")
+        fitting = [one for one in self._talking(user) if one.held_here is not is_held]
+        if arguments.get("call") is None and len(fitting) == 1:
+            view = fitting[0]
+        else:
+            view = self._chosen(user, arguments)
         change = self._service.phone.hold if is_held else self._service.phone.resume
         change(view.call, time.monotonic())
         self._service.pump()
         return {"call": view.call, "on": is_held}
+
+    async def swap(self, caller: Caller, arguments: Arguments) -> dict[str, Any]:
+        """Go on with a call that is on hold, and hold the others."""
+        user = require_user(caller)
+        held = [one for one in self._talking(user) if one.held_here]
+        if not held:
+            raise CallError("no call is on hold", "`dexmesh hold` holds one")
+        view = _pick(held, arguments)
+        others = self._hold_others(user, view.call)
+        self._service.phone.resume(view.call, time.monotonic())
+        self._service.pump()
+        return {"call": view.call, "held": others}
+
+    def _hold_others(self, user: str, call: CallId) -> list[CallId]:
+        """Hold whomever else this person talks to; the caller pumps. Which calls that are."""
+        talking = [one for one in self._talking(user) if one.call != call and not one.held_here]
+        for one in talking:
+            self._service.phone.hold(one.call, time.monotonic())
+        return [one.call for one in talking]
 
     async def digits(self, caller: Caller, arguments: Arguments) -> dict[str, Any]:
         """Press keys in a call."""
@@ -234,14 +271,7 @@ class _Calls:
 
     async def history(self, caller: Caller, arguments: Arguments) -> dict[str, Any]:
         """Calls and texts, oldest first; `seen` marks them as seen."""
-        user = require_user(caller)
-        question = _question(user, arguments, self._book)
-        entries = await self._service.history.find(question)
-        if entries and flag_of(arguments, "seen"):
-            for kind in {one.kind for one in entries}:
-                last = max(one.number for one in entries if one.kind is kind)
-                await self._service.history.mark_seen(user, kind, last)
-        return {"entries": [entry_facts(one, self._book.petname_of) for one in entries]}
+        return await _entries(self._service, self._book, require_user(caller), arguments)
 
     # --- Which call ---------------------------------------------------------------------------------
 
@@ -254,6 +284,11 @@ class _Calls:
         service = self._service
         views = service.phone.calls(time.monotonic())
         return [one for one in views if one.user == user or service.rings(one.call, user)]
+
+    def _talking(self, user: str) -> list[CallView]:
+        """The calls that somebody answered, on hold or not; those of voicemail are nobody's to hold."""
+        mine = self._mine(user)
+        return [one for one in mine if one.state in _ANSWERED and not one.is_machine]
 
     def _chosen(self, user: str, arguments: Arguments) -> CallView:
         """The one that is named; else the person's own before one that voicemail has."""
@@ -296,6 +331,17 @@ def _seat(arguments: Arguments) -> SeatMedia:
     return SeatMedia(port, formats)
 
 
+async def _entries(
+    service: PhoneService, book: AddressBook, user: str, arguments: Arguments
+) -> dict[str, Any]:
+    """The entries asked for, oldest first; with `seen` these, and no others, are no news any more."""
+    entries = await service.history.find(_question(user, arguments, book))
+    if flag_of(arguments, "seen"):
+        news = [one.number for one in entries if not one.is_seen]
+        await service.history.mark_seen(user, news)
+    return {"entries": [entry_facts(one, book.petname_of) for one in entries]}
+
+
 def _question(user: str, arguments: Arguments, book: AddressBook) -> Question:
     kind = text_of(arguments, "kind", "") or None
     if kind not in (None, *Kind):
@@ -334,12 +380,8 @@ class _Texts:
 
     async def show(self, caller: Caller, arguments: Arguments) -> dict[str, Any]:
         """Texts in and out, oldest first; `seen` marks them as read."""
-        user = require_user(caller)
-        question = _question(user, {**arguments, "kind": str(Kind.TEXT)}, self._book)
-        entries = await self._service.history.find(question)
-        if entries and flag_of(arguments, "seen"):
-            await self._service.history.mark_seen(user, Kind.TEXT, entries[-1].number)
-        return {"entries": [entry_facts(one, self._book.petname_of) for one in entries]}
+        asked = {**arguments, "kind": str(Kind.TEXT)}
+        return await _entries(self._service, self._book, require_user(caller), asked)
 
     async def waiting(self, caller: Caller, _arguments: Arguments) -> dict[str, Any]:
         """The texts that are not delivered yet, and why."""

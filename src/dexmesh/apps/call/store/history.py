@@ -9,14 +9,14 @@ Not here  what the states mean to a person (cli/calls.py), petnames (contacts/)
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TypeVar
 
 from dexmesh.apps.base.writer import Writer
 from dexmesh.apps.call.phone.values import CallError
 from dexmesh.apps.call.store import tables
-from dexmesh.apps.call.store.tables import Entry, Kind, Question, State
+from dexmesh.apps.call.store.tables import Entry, Question, State
 from dexmesh.wire.address import Address
 
 T = TypeVar("T")
@@ -72,9 +72,9 @@ class History:
         """What was said to the machine lies in this mail. Raises CallError."""
         await self._do(lambda connection: tables.keep_voicemail(connection, number, mail, talked_s))
 
-    async def mark_seen(self, user: str, kind: Kind, up_to: int) -> None:
-        """The user has seen all of this kind up to this number. Raises CallError."""
-        await self._do(lambda connection: tables.mark_seen(connection, user, kind, up_to))
+    async def mark_seen(self, user: str, numbers: Sequence[int]) -> None:
+        """The user has seen these. Raises CallError."""
+        await self._do(lambda connection: tables.mark_seen(connection, user, numbers))
 
     async def find(self, question: Question) -> list[Entry]:
         """The entries asked for, oldest first. Raises CallError."""

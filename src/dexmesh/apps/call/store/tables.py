@@ -11,6 +11,7 @@ Not here  threads (base/writer.py), what calls and texts do (phone/)
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 from enum import StrEnum
 from pathlib import Path
 
@@ -217,11 +218,11 @@ def keep_voicemail(connection: sqlite3.Connection, number: int, mail: str, talke
     )
 
 
-def mark_seen(connection: sqlite3.Connection, user: str, kind: Kind, up_to: int) -> None:
-    """The user has seen everything of this kind up to this number."""
-    connection.execute(
-        "UPDATE entries SET is_seen = 1 WHERE user = ? AND kind = ? AND id <= ? AND is_seen = 0",
-        (user, kind, up_to),
+def mark_seen(connection: sqlite3.Connection, user: str, numbers: Sequence[int]) -> None:
+    """The user has seen these, and of others nothing is known."""
+    connection.executemany(
+        "UPDATE entries SET is_seen = 1 WHERE id = ? AND user = ? AND is_seen = 0",
+        [(number, user) for number in numbers],
     )
 
 
