@@ -93,7 +93,9 @@ class PhoneService:
             codecs=catalogue.formats(),
             answers_at_once=self._sit_down,
         )
-        self._transport = SipTransport(me.address, self._take, self._fail)
+        self._transport = SipTransport(
+            me.address, self._take, self._fail, is_known=contacts.is_contact
+        )
         self._directory = directory
         self._texts: dict[TextId, asyncio.Future[TextDone]] = {}
         self._writings: asyncio.Queue[Awaitable[None]] = asyncio.Queue(MAX_WAITING)

@@ -3,7 +3,8 @@
 Place     kernel sockets -> here -> `handle` (phone/core.py); its `Send`s come back through `send`
 Spec      RFC 3261 §18; docs/apps/sip.md §3 (mesh addresses only, 64 kB reads, TCP falls back to UDP)
 Keeps     nothing from outside fc00::/8 comes in; connections, waiting messages and unsent bytes are
-          bounded, the rest is dropped and counted; a peer that cannot be reached is told to `failed`
+          bounded, the rest is dropped and counted; strangers leave half of everything to contacts; a
+          peer that cannot be reached is told to `failed`
 Not here  what a message means (sip/), when TCP is used (sip/transaction.py), what the kernel says of
           datagrams that did not arrive (unreachable.py)
 """
@@ -16,7 +17,7 @@ import logging
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, cast
 
 from dexmesh.apps.call import unreachable
@@ -29,6 +30,8 @@ CONNECT_S = 5.0  # ours
 IDLE_S = 300.0  # ours: a connection on which nothing comes
 MAX_CONNECTIONS = 128  # ours
 MAX_CONNECTIONS_OF_ONE = 8  # ours: of one address
+MAX_CONNECTIONS_OF_STRANGERS = 64  # ours: of all of them together; addresses are cheap
+MAX_CALLS_OF_ONE = 4  # ours: connections that are being made to one address
 MAX_WAITING = 16  # ours: messages for a connection that is being made
 MAX_UNSENT_BYTES = 256 * 1024  # ours: over one connection
 
@@ -39,7 +42,10 @@ log = logging.getLogger(__name__)
 
 
 class SipTransport:
-    """One per phone. `handle` gets every message, `failed` every peer that cannot be reached."""
+    """One per phone. `handle` gets every message, `failed` every peer that cannot be reached.
+
+    `is_known`: whether somebody at that address is no stranger.
+    """
 
     def __init__(
         self,
@@ -48,9 +54,11 @@ class SipTransport:
         failed: Failed,
         *,
         is_ours: Callable[[Address], bool] = is_mesh_address,
+        is_known: Callable[[Address], bool] = lambda _address: True,
     ) -> None:
         self.counts: Counter[str] = Counter()
-        self._own, self._handle, self._failed, self._is_ours = own, handle, failed, is_ours
+        self._own, self._handle, self._failed = own, handle, failed
+        self._is_ours, self._is_known = is_ours, is_known
         self._udp: asyncio.DatagramTransport | None = None
         self._socket: socket.socket | None = None
         self._server: asyncio.Server | None = None
@@ -146,13 +154,22 @@ class SipTransport:
         peer = self._peer(source)
         if peer is None:
             return None
-        of_one = sum(one.peer.address == peer.address for one in self._connections.values())
-        if len(self._connections) >= MAX_CONNECTIONS or of_one >= MAX_CONNECTIONS_OF_ONE:
+        others = [one.peer.address for one in self._connections.values()]
+        if not self._has_room(others, peer.address, MAX_CONNECTIONS_OF_ONE):
             self.counts["refused: too many connections"] += 1
             return None
         self._last += 1
         self._connections[self._last] = connection
         return Peer(peer.address, peer.port, is_tcp=True, connection=self._last)
+
+    def _has_room(self, others: Sequence[Address], address: Address, most_of_one: int) -> bool:
+        """Whether one more may be beside the others; those who know us always find room for some."""
+        if len(others) >= MAX_CONNECTIONS or others.count(address) >= most_of_one:
+            return False
+        if self._is_known(address) or len(others) < MAX_CONNECTIONS_OF_STRANGERS:
+            return True
+        strangers = sum(not self._is_known(one) for one in others)
+        return strangers < MAX_CONNECTIONS_OF_STRANGERS
 
     def handle_message(self, data: bytes, peer: Peer) -> None:
         """A message came over a connection."""
@@ -188,7 +205,8 @@ class SipTransport:
             else:
                 self.counts["not sent: too much is waiting"] += 1
             return
-        if len(self._calls) >= MAX_CONNECTIONS:
+        others = [address for address, _port in self._calls]
+        if not self._has_room(others, peer.address, MAX_CALLS_OF_ONE):
             self.counts["not sent: too much is waiting"] += 1
             self.lost_soon(peer)
             return

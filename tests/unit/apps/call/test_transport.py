@@ -23,7 +23,12 @@ MESSAGE = b"OPTIONS sip:a@[::1] SIP/2.0\r\nContent-Length: 3\r\n\r\nabc"
 class End:
     """A transport on ::1 that remembers what came and what failed."""
 
-    def __init__(self, *, is_ours: Callable[[Address], bool] = lambda _address: True) -> None:
+    def __init__(
+        self,
+        *,
+        is_ours: Callable[[Address], bool] = lambda _address: True,
+        is_known: Callable[[Address], bool] = lambda _address: True,
+    ) -> None:
         self.came: list[tuple[bytes, Peer]] = []
         self.failed: list[Peer] = []
         self.news = asyncio.Event()
@@ -35,7 +40,9 @@ class End:
         self.tcp.setblocking(False)
         self.tcp.bind(("::1", 0))
         self.tcp_port: int = self.tcp.getsockname()[1]
-        self.transport = SipTransport(HERE, self._take, self._fail, is_ours=is_ours)
+        self.transport = SipTransport(
+            HERE, self._take, self._fail, is_ours=is_ours, is_known=is_known
+        )
 
     def _take(self, data: bytes, peer: Peer, _now: float) -> None:
         self.came.append((data, peer))
@@ -162,6 +169,40 @@ def test_one_node_gets_only_so_many_connections_and_places_are_given_back() -> N
         await one.until(lambda: not one.transport._connections)
         other.transport.send(Peer(HERE, one.tcp_port, is_tcp=True), MESSAGE)
         await one.until(lambda: bool(one.came))
+
+    played(script)
+
+
+def test_strangers_leave_room_for_contacts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "MAX_CONNECTIONS_OF_STRANGERS", 2)
+    known: set[Address] = set()
+
+    async def script(one: End, _other: End) -> None:
+        writers = []
+        for _ in range(3):
+            writers.append((await asyncio.open_connection("::1", one.tcp_port))[1])
+        await one.until(lambda: one.transport.counts["refused: too many connections"] == 1)
+        known.add(HERE)
+        writers.append((await asyncio.open_connection("::1", one.tcp_port))[1])
+        await one.until(lambda: len(one.transport._connections) == 3)
+        for writer in writers:
+            writer.close()
+
+    played(script, is_known=known.__contains__)
+
+
+def test_who_lets_us_wait_for_connections_blocks_nobody_else(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def never(*_args: object, **_options: object) -> None:
+        await asyncio.Event().wait()
+
+    async def script(one: End, _other: End) -> None:
+        monkeypatch.setattr(asyncio.get_running_loop(), "create_connection", never)
+        for port in range(5000, 5010):  # a stranger chooses the port in his Via
+            one.transport.send(Peer(HERE, port, is_tcp=True), MESSAGE)
+        await one.until(lambda: len(one.failed) == 10 - transport.MAX_CALLS_OF_ONE)
+        assert len(one.transport._calls) == transport.MAX_CALLS_OF_ONE
 
     played(script)
 
