@@ -335,6 +335,7 @@ async def _entries(
     service: PhoneService, book: AddressBook, user: str, arguments: Arguments
 ) -> dict[str, Any]:
     """The entries asked for, oldest first; with `seen` these, and no others, are no news any more."""
+    await service.history.take_in(user, lambda address: book.petname_of(address) is not None)
     entries = await service.history.find(_question(user, arguments, book))
     if flag_of(arguments, "seen"):
         news = [one.number for one in entries if not one.is_seen]

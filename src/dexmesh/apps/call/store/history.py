@@ -76,6 +76,13 @@ class History:
         """The user has seen these. Raises CallError."""
         await self._do(lambda connection: tables.mark_seen(connection, user, numbers))
 
+    async def take_in(self, user: str, is_contact: Callable[[Address], bool]) -> None:
+        """Nobody who is a contact by now stands among the strangers. Raises CallError."""
+        strangers = await self._do(lambda connection: tables.strangers(connection, user))
+        known = [one for one in strangers if is_contact(one)]
+        if known:
+            await self._do(lambda connection: tables.take_in(connection, user, known))
+
     async def find(self, question: Question) -> list[Entry]:
         """The entries asked for, oldest first. Raises CallError."""
         return await self._do(lambda connection: tables.find(connection, question))

@@ -226,6 +226,22 @@ def mark_seen(connection: sqlite3.Connection, user: str, numbers: Sequence[int])
     )
 
 
+def strangers(connection: sqlite3.Connection, user: str) -> list[Address]:
+    """Who wrote or called as a stranger."""
+    rows = connection.execute(
+        "SELECT DISTINCT address FROM entries WHERE user = ? AND is_request = 1", (user,)
+    )
+    return [Address(address) for (address,) in rows]
+
+
+def take_in(connection: sqlite3.Connection, user: str, addresses: Sequence[Address]) -> None:
+    """These are strangers no more: what they wrote stands among the rest."""
+    connection.executemany(
+        "UPDATE entries SET is_request = 0 WHERE user = ? AND address = ? AND is_request = 1",
+        [(user, address) for address in addresses],
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Question:
     """Which entries: the latest `limit` of the user before number `before`, oldest first."""

@@ -121,6 +121,21 @@ def test_what_was_seen_is_no_news_any_more(tmp_path: Path) -> None:
     played(tmp_path, script)
 
 
+def test_strangers_who_became_contacts_stand_among_the_rest(tmp_path: Path) -> None:
+    async def script(history: History) -> None:
+        for address in (DAVE, EVE):
+            await history.add(dataclasses.replace(TEXT, address=address, is_request=True))
+        await history.add(dataclasses.replace(TEXT, user="bob", is_request=True))
+        await history.take_in("stuart", lambda address: address == DAVE)
+        (friend,) = await history.find(Question("stuart", is_request=False))
+        assert friend.address == DAVE
+        (stranger,) = await history.find(Question("stuart", is_request=True))
+        assert stranger.address == EVE
+        assert len(await history.find(Question("bob", is_request=True))) == 1
+
+    played(tmp_path, script)
+
+
 def test_voicemail_is_noted_at_its_call(tmp_path: Path) -> None:
     async def script(history: History) -> None:
         number = await history.add(CALL)
