@@ -9,6 +9,7 @@ Not here  when what waits is tried again (apps/mail/texting.py)
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from pathlib import Path
@@ -21,6 +22,7 @@ from dexmesh.cli.call_words import who
 from dexmesh.cli.output import (
     Exit,
     example,
+    fail,
     misused,
     note,
     print_json,
@@ -36,7 +38,7 @@ from dexmesh.cli.words import ago, when
 
 commands = typer.Typer()
 
-MAX_TEXT_CHARS = 60_000
+MAX_TEXT_BYTES = 60_000  # as in apps/call/texting.py
 _FIRST_TRY_S = 5.0  # how long to wait for the first attempt
 _WAIT_PATIENCE_S = 20.0
 _NUMBER = re.compile(r"[tT]?([1-9][0-9]{0,14})")
@@ -64,7 +66,7 @@ def text(
 
     It goes out as soon as that node shows itself, and `dexmesh texts --waiting` says why it did not.
     """
-    body = " ".join(words) if words else _typed()
+    body = _checked(os.fsencode(" ".join(words)) if words else _typed())
     if not body.strip():
         misused("the text is empty", f'dexmesh text {name} "words"')
     with phone_of(home, user, wait + _WAIT_PATIENCE_S) as service:
@@ -77,13 +79,24 @@ def text(
         raise SystemExit(int(Exit.FAILED))
 
 
-def _typed() -> str:
+def _typed() -> bytes:
     if sys.stdin.isatty():
         note("Type the text and end it with Ctrl-D; Ctrl-C gives up.")
-    try:
-        return sys.stdin.read(MAX_TEXT_CHARS + 1).rstrip("\n")
-    except UnicodeDecodeError:
-        misused("the text on standard input is not UTF-8", "a file is sent by `dexmesh mail send`")
+    return sys.stdin.buffer.read(MAX_TEXT_BYTES + 2)  # a newline at its end does not count
+
+
+def _checked(said: bytes) -> str:
+    try:  # of itself Python takes anything, in place of what it cannot read
+        body = said.decode().rstrip("\n")
+    except UnicodeDecodeError as error:
+        is_cut = len(said) > MAX_TEXT_BYTES and error.reason == "unexpected end of data"
+        if not is_cut:
+            misused("the text is not UTF-8", "a file is sent by `dexmesh mail send`")
+        body = said.decode(errors="replace")
+    if len(body.encode()) > MAX_TEXT_BYTES:
+        hint = "send it as a mail: `dexmesh mail send`"
+        fail(f"a text has at most {MAX_TEXT_BYTES} bytes", hint)
+    return body
 
 
 def _say_fate(told: dict[str, Any]) -> None:

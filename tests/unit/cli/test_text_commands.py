@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -13,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from dexmesh.apps.base import carrier
 from dexmesh.apps.base.home import HOME_VARIABLE
+from dexmesh.cli import text
 from dexmesh.cli.main import app
 from dexmesh.cli.output import Exit
 from dexmesh.wire.address import format_address
@@ -78,10 +81,30 @@ def test_an_empty_text_is_not_sent(world: PhoneWorld, words: list[str]) -> None:
     assert as_json("texts")["entries"] == []
 
 
-def test_what_is_too_long_is_for_mail(world: PhoneWorld) -> None:
-    error = run("text", "bob", stdin="ä" * 40_000, code=Exit.FAILED).stderr
+@pytest.mark.parametrize("said", ["ä" * 30_000 + "\n", "x" * 59_998 + "ä"])
+def test_a_text_may_have_60_kb(world: PhoneWorld, said: str) -> None:
+    run("text", "bob", stdin=said)
+    (entry,) = json.loads(at(world.bob, "texts", "--json").stdout)["entries"]
+    assert entry["text"] == said.rstrip()
+
+
+@pytest.mark.parametrize("said", ["ä" * 40_000, "ä" * 30_000 + "x", "x" * 60_001, "y" * 200_000])
+def test_what_is_too_long_is_for_mail(world: PhoneWorld, said: str) -> None:
+    error = run("text", "bob", stdin=said, code=Exit.FAILED).stderr
     assert "at most 60000 bytes" in error
     assert "dexmesh mail send" in error
+    assert as_json("texts")["entries"] == []
+
+
+def test_bytes_that_are_no_utf8_are_no_text(
+    world: PhoneWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert "not UTF-8" in run("text", "bob", os.fsdecode(b"\xff"), code=Exit.USAGE).stderr
+    lenient = io.TextIOWrapper(io.BytesIO(b"\xff\xfe"), "utf-8", "surrogateescape")  # as in C.UTF-8
+    monkeypatch.setattr("sys.stdin", lenient)
+    with pytest.raises(SystemExit):
+        text.text("bob")
+    assert as_json("texts")["entries"] == []
 
 
 def test_nobody_is_chosen_by_guessing(world: PhoneWorld) -> None:
