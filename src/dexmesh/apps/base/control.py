@@ -294,6 +294,10 @@ def _uid_of(writer: asyncio.StreamWriter) -> int:
 def _request(line: bytes) -> tuple[str, str | None, Reply]:
     try:
         request = json.loads(line)
+        if b"\\u" in line:  # JSON can say half a character, and nothing behind us can keep one
+            json.dumps(request, ensure_ascii=False).encode()
+    except UnicodeEncodeError:
+        raise AppError("a request must be UTF-8", "half a character is in it") from None
     except (ValueError, RecursionError):
         raise AppError("a request must be one JSON object in one line") from None
     if not isinstance(request, dict):

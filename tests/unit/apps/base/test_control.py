@@ -228,6 +228,7 @@ def test_a_service_that_is_silent_is_not_waited_for_for_ever(tmp_path: Path) -> 
     [
         *(b"{}\n", b"[]\n", b"x\n", b'{"call": 5}\n', b'{"call": "echo", "arguments": []}\n'),
         *(b'{"call": "echo", "user": 7}\n', b"[" * 100_000 + b"\n", b"\xff\n", b'"\\ud800"\n'),
+        b'{"call": "echo", "arguments": {"text": ["\\udcff"]}}\n',
     ],
 )
 def test_a_line_of_nonsense_gets_an_error_and_the_next_line_is_heard(
