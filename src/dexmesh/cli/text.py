@@ -13,7 +13,7 @@ import os
 import re
 import sys
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -35,6 +35,9 @@ from dexmesh.cli.places import JsonOption
 from dexmesh.cli.service import HomeOption, UserOption
 from dexmesh.cli.text_words import offer_mail
 from dexmesh.cli.words import ago, when
+
+if TYPE_CHECKING:
+    from dexmesh.apps.base.control import ControlClient
 
 commands = typer.Typer()
 
@@ -160,6 +163,8 @@ def _show(home: Path | None, user: str | None, asked: dict[str, Any], as_json: b
     with phone_of(home, user) as service:
         told = service.call("text.list", **asked)
         waiting = service.call("text.waiting")["waiting"] if not as_json else []
+        is_overview = not as_json and asked.get("is_request") is False
+        strangers = _news_of_strangers(service) if is_overview else 0
     if as_json:
         print_json(told)
         return
@@ -172,7 +177,14 @@ def _show(home: Path | None, user: str | None, asked: dict[str, Any], as_json: b
         note(
             "`dexmesh contact add NAME ADDRESS` makes a contact, `dexmesh mail block ADDRESS` ends it"
         )
+    if strangers:
+        note(f"new texts of strangers: {strangers}; `dexmesh texts --requests` shows them")
     offer_mail(waiting)
+
+
+def _news_of_strangers(service: ControlClient) -> int:
+    asked = {"news": True, "is_request": True, "limit": 1000}
+    return len(service.call("text.list", **asked)["entries"])
 
 
 def _line(one: dict[str, Any]) -> str:

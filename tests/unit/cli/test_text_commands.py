@@ -201,11 +201,14 @@ def test_what_was_not_shown_stays_new(world: PhoneWorld) -> None:
 def test_strangers_wait_in_requests(world: PhoneWorld) -> None:
     world.bob.book.remove("alice")
     run("text", "bob", "we met at the fair")
-    assert at(world.bob, "texts").stdout == ""
+    listed = at(world.bob, "texts")
+    assert listed.stdout == ""
+    assert "new texts of strangers: 1; `dexmesh texts --requests`" in listed.stderr
     shown = at(world.bob, "texts", "--requests")
     address = format_address(world.alice.me.address)
     assert shown.stdout.rstrip().endswith(f'{address} ("alice"): we met at the fair')
     assert "dexmesh contact add" in shown.stderr
+    assert "strangers" not in at(world.bob, "texts").stderr
     world.bob.knows(world.alice, "ally", "alice")
     assert "ally: we met at the fair" in at(world.bob, "texts", "ally").stdout
     assert "ally: we met at the fair" in at(world.bob, "texts").stdout
