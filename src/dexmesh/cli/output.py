@@ -12,6 +12,7 @@ import functools
 import io
 import json
 import os
+import re
 import select
 import shutil
 import sys
@@ -54,6 +55,9 @@ EXIT_HELP = (
     "77 a right is missing, 78 the configuration is wrong, 130 interrupted."
 )
 
+# Within emoji and the scripts of Persia and India; between other letters they would only hide.
+_JOINED = re.compile(r"((?<=[^\0-\x7f])[\u200c\u200d](?=[^\0-\x7f]))")
+
 
 def example(text: str) -> str:
     """The end of the help of a command: how it is used, and what its exit codes mean."""
@@ -86,6 +90,13 @@ def is_writable(console: Console) -> bool:
 
 def printable(text: str) -> str:
     """The text without anything that could steer a terminal: a peer may have chosen it."""
+    if text.isprintable():
+        return text
+    pieces = _JOINED.split(text)  # every other one is a joiner
+    return "".join(one if number % 2 else _escaped(one) for number, one in enumerate(pieces))
+
+
+def _escaped(text: str) -> str:
     return "".join(c if c.isprintable() or c in "\n\t" else repr(c)[1:-1] for c in text)
 
 

@@ -77,6 +77,28 @@ def test_text_from_elsewhere_cannot_steer_the_terminal(capsys: pytest.CaptureFix
     assert capsys.readouterr().out == "name \\x1b]0;title\\x07 ü\n"
 
 
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        *[
+            (one, one)
+            for one in (
+                "👩\u200d👧 ❤\ufe0f\u200d🔥",
+                "می\u200cخواهم",
+                "क\u200dष",
+                "e\u0301 שלום\n\tx",
+            )
+        ],
+        ("bo\u200db ü\u200cx \u200d", "bo\\u200db ü\\u200cx \\u200d"),
+        ("👩\u200d\u200d👧\u202e\x1b", "👩\\u200d\\u200d👧\\u202e\\x1b"),
+    ],
+)
+def test_joiners_are_kept_where_letters_need_them_and_seen_where_they_would_hide(
+    text: str, shown: str
+) -> None:
+    assert output.printable(text) == shown
+
+
 def test_brackets_are_text_and_not_markup(capsys: pytest.CaptureFixture[str]) -> None:
     output.say("[fd00::1]:5000 [red]")
     output.note("[::]:1")
