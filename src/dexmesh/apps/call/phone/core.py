@@ -54,6 +54,7 @@ from dexmesh.errors import DecodeError
 from dexmesh.wire.address import Address, is_mesh_address
 
 _OF_CALLS: Final = frozenset({b"BYE", b"CANCEL", b"INFO", b"UPDATE", b"PRACK"})
+_IN_FRONT: Final = b"\r\n\0 \t"  # of a message, whoever sends it: keep-alives, or to deceive
 _LONGEST_METHOD: Final = 32
 _HIGHEST_PORT: Final = 65_534  # RTCP is the next one
 
@@ -314,16 +315,27 @@ class Phone:
             self._calls.forget(call)
 
     def _judge_rate(self, data: bytes, peer: Peer, now: float) -> TooMuch | None:
-        """Whether this is a request too many; looks at its first word only."""
-        method = data[:_LONGEST_METHOD].lstrip(b"\r\n\0").partition(b" ")[0].upper()
-        if not method or method == b"ACK" or method.startswith(b"SIP/"):
-            return None
+        """Whether this is a message too many; looks at its first word only."""
+        method = data.lstrip(_IN_FRONT)[:_LONGEST_METHOD].partition(b" ")[0].upper()
         address = peer.address
+        if not method:
+            return None
+        if method == b"ACK" or method.startswith(b"SIP/"):
+            return self._judge_reply(address, now, is_ack=method == b"ACK")
         is_in_call = method in _OF_CALLS and any(
             call.peer.address == address for call in self._calls.all()
         )
         is_contact = self._line.contacts.is_contact(address)
         return self._rates.judge(address, now, is_contact=is_contact, is_in_call=is_in_call)
+
+    def _judge_reply(self, address: Address, now: float, *, is_ack: bool) -> TooMuch | None:
+        """Whether an answer or an ACK is worth reading: somebody waits for it, and it is no flood."""
+        transactions = self._line.transactions
+        awaits = transactions.awaits_ack if is_ack else transactions.awaits_answer
+        if not awaits(address):
+            return TooMuch(Count.STRAY_ANSWER, None)
+        is_contact = not is_ack or self._line.contacts.is_contact(address)
+        return self._rates.judge_reply(address, now, is_contact=is_contact)
 
     def _refuse_rate(self, data: bytes, peer: Peer, too_much: TooMuch) -> None:
         """503 without a transaction, so that a flood leaves no trace but a number."""

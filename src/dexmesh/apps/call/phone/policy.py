@@ -20,6 +20,7 @@ from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
 
 REQUESTS_PER_S = 10.0  # docs/apps/sip.md §3 rule 5; of one node, outside calls
+REPLIES_PER_S = 200.0  # ours: answers and ACKs of one node that we wait for something from
 IN_CALL_PER_S = 50.0  # ours: of one node, inside calls it has with us
 STRANGERS_PER_S = 50.0  # ours: of all strangers together; addresses are cheap
 MAX_EARLY_OF_ONE = 3  # docs/apps/sip.md §3 rule 5: calls of one node that ring
@@ -121,14 +122,15 @@ class TooMuch:
 
 
 class _Node:
-    """What one node may do: ask us outside calls, ask us in calls, be told that it is too much."""
+    """What one node may do: ask us outside calls and in calls, reply, be told that it is too much."""
 
-    __slots__ = ("in_calls", "outside", "refusals")
+    __slots__ = ("in_calls", "outside", "refusals", "replies")
 
     def __init__(self, now: float) -> None:
         self.outside = Bucket(REQUESTS_PER_S, now)
         self.in_calls = Bucket(IN_CALL_PER_S, now)
         self.refusals = Bucket(REQUESTS_PER_S, now)
+        self.replies = Bucket(REPLIES_PER_S, now)
 
 
 class Rates:
@@ -143,15 +145,31 @@ class Rates:
     ) -> TooMuch | None:
         """Count a request; or say what is to be done instead of answering it."""
         node = self._node(address, now)
-        waits = [(node.in_calls if is_in_call else node.outside, Count.TOO_FAST)]
-        if not is_contact and not is_in_call:
+        bucket = node.in_calls if is_in_call else node.outside
+        late = self._take_both(bucket, now, is_contact=is_contact or is_in_call)
+        if late is None:
+            return None
+        why, wait = late
+        return TooMuch(why, max(1, math.ceil(wait)) if _take(node.refusals, now) else None)
+
+    def judge_reply(self, address: Address, now: float, *, is_contact: bool) -> TooMuch | None:
+        """Count an answer or an ACK. Nobody is told that it was one too many: it has no answer."""
+        late = self._take_both(self._node(address, now).replies, now, is_contact=is_contact)
+        return None if late is None else TooMuch(late[0], None)
+
+    def _take_both(
+        self, bucket: Bucket, now: float, *, is_contact: bool
+    ) -> tuple[Count, float] | None:
+        """Use up one of the node's and of the strangers'; else why not, and for how many seconds."""
+        waits = [(bucket, Count.TOO_FAST)]
+        if not is_contact:
             self._strangers = self._strangers or Bucket(STRANGERS_PER_S, now)
             waits.append((self._strangers, Count.STRANGERS_TOO_FAST))
-        for bucket, why in waits:
-            if (wait := bucket.wait(now)) > 0:
-                return TooMuch(why, max(1, math.ceil(wait)) if _take(node.refusals, now) else None)
-        for bucket, _why in waits:
-            bucket.take()
+        for one, why in waits:
+            if (wait := one.wait(now)) > 0:
+                return why, wait
+        for one, _why in waits:
+            one.take()
         return None
 
     def __len__(self) -> int:

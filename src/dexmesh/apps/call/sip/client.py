@@ -8,6 +8,7 @@ Keeps     an answer counts only from the address the request went to, and with o
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from typing import Final
 
@@ -18,7 +19,7 @@ from dexmesh.apps.call.sip.message import Request, Response, encode
 from dexmesh.apps.call.sip.outputs import Answered, Failed, TransactionId, Why
 from dexmesh.apps.call.sip.peer import Peer
 from dexmesh.apps.call.sip.record import ClientRecord, Outgoing
-from dexmesh.apps.call.sip.table import FAILURES, Cause, Shared, Table
+from dexmesh.apps.call.sip.table import FAILURES, Cause, Shared, Table, forget_one
 from dexmesh.apps.call.sip.uri import address_literal
 from dexmesh.errors import UsageError
 from dexmesh.wire.address import Address
@@ -44,6 +45,7 @@ class ClientTransactions(Table[ClientRecord]):
         self._sent_by = f"{address_literal(own)}:{port}"
         self._randbytes = randbytes
         self._by_branch: dict[tuple[str, str], ClientRecord] = {}
+        self._of_address: Counter[Address] = Counter()
         self._no_tcp: dict[Address, float] = {}
 
     def request(self, request: Request, peer: Peer, now: float) -> TransactionId:
@@ -71,6 +73,10 @@ class ClientTransactions(Table[ClientRecord]):
         record = self.records.get(id_)
         if record is not None:
             self.happen(record, Event.CANCEL, Cause(now))
+
+    def is_waiting_for(self, address: Address) -> bool:
+        """As `Transactions.awaits_answer`."""
+        return address in self._of_address
 
     def handle_response(self, response: Response, peer: Peer, now: float) -> None:
         """An answer, perhaps to a request of ours."""
@@ -119,12 +125,14 @@ class ClientTransactions(Table[ClientRecord]):
         kind = Kind.INVITE_CLIENT if method == "INVITE" else Kind.CLIENT
         record = ClientRecord(id_, kind, FIRST[kind], outgoing, is_silent)
         self._by_branch[outgoing.branch, method] = record
+        self._of_address[outgoing.peer.address] += 1
         self._learn(record, now)
         self._shared.send(outgoing.peer, outgoing.data)
 
     def _forget(self, record: ClientRecord) -> None:
         super()._forget(record)
         del self._by_branch[record.outgoing.branch, record.outgoing.request.method]
+        forget_one(self._of_address, record.outgoing.peer.address)
 
     def _outgoing(self, request: Request, peer: Peer, now: float) -> Outgoing:
         """The request with a new branch, by the way its size and the caller want."""

@@ -20,7 +20,7 @@ from dexmesh.apps.call.sip.outputs import Acked, Cancelled, Incoming, Transactio
 from dexmesh.apps.call.sip.peer import Peer
 from dexmesh.apps.call.sip.record import AckKey, ServerKey, ServerRecord, ack_key, answer_peer
 from dexmesh.apps.call.sip.record import server_key as key_of
-from dexmesh.apps.call.sip.table import FAILURES, Cause, Shared, Table
+from dexmesh.apps.call.sip.table import FAILURES, Cause, Shared, Table, forget_one
 from dexmesh.wire.address import Address
 
 MAX_SERVER: Final = 2048  # ours
@@ -39,6 +39,7 @@ class ServerTransactions(Table[ServerRecord]):
         self._by_key: dict[ServerKey, ServerRecord] = {}
         self._by_ack: dict[AckKey, ServerRecord] = {}
         self._of_address: Counter[Address] = Counter()
+        self._invites: Counter[Address] = Counter()  # of these
         self._answered: dict[TransactionId, ServerRecord] = {}  # the oldest first
 
     def handle_request(self, request: Request, peer: Peer, now: float) -> None:
@@ -58,6 +59,10 @@ class ServerTransactions(Table[ServerRecord]):
         else:
             record = self._new(request, peer, now)
             self._shared.outputs.append(Incoming(record.id, request, peer))
+
+    def is_waiting_for(self, address: Address) -> bool:
+        """As `Transactions.awaits_ack`."""
+        return address in self._invites
 
     def respond(self, id_: TransactionId, response: Response, now: float) -> None:
         """As `Transactions.respond`."""
@@ -107,6 +112,8 @@ class ServerTransactions(Table[ServerRecord]):
         )
         self._by_key[record.key] = record
         self._of_address[peer.address] += 1
+        if is_invite:
+            self._invites[peer.address] += 1
         self._learn(record, now)
         return record
 
@@ -116,9 +123,9 @@ class ServerTransactions(Table[ServerRecord]):
         if self._by_ack.get(record.ack_key) is record:
             del self._by_ack[record.ack_key]
         self._answered.pop(record.id, None)
-        self._of_address[record.peer.address] -= 1
-        if not self._of_address[record.peer.address]:
-            del self._of_address[record.peer.address]
+        forget_one(self._of_address, record.peer.address)
+        if record.kind is Kind.INVITE_SERVER:
+            forget_one(self._invites, record.peer.address)
 
     def _is_full(self, address: Address) -> bool:
         if self._of_address[address] >= MAX_PER_ADDRESS:

@@ -18,6 +18,7 @@ from dexmesh.apps.call.sip.peer import Peer
 from dexmesh.apps.call.sip.record import ClientRecord, ServerRecord
 from dexmesh.apps.call.sip.schedule import Schedule
 from dexmesh.values import dataclass
+from dexmesh.wire.address import Address
 
 R = TypeVar("R", ClientRecord, ServerRecord)
 
@@ -54,6 +55,13 @@ class Shared:
     def send(self, peer: Peer, data: bytes) -> None:
         """Hand bytes to the transport."""
         self.outputs.append(Send(peer, data))
+
+
+def forget_one(counter: Counter[Address], address: Address) -> None:
+    """One less; memory follows the addresses that have any."""
+    counter[address] -= 1
+    if not counter[address]:
+        del counter[address]
 
 
 class Table(ABC, Generic[R]):

@@ -98,6 +98,14 @@ class Transactions:
         """
         self._client.handle_transport_failed(peer, now)
 
+    def awaits_answer(self, address: Address) -> bool:
+        """Whether a request of ours is under way to that address."""
+        return self._client.is_waiting_for(address)
+
+    def awaits_ack(self, address: Address) -> bool:
+        """Whether an INVITE from that address is not forgotten yet."""
+        return self._server.is_waiting_for(address)
+
     def next_timeout(self) -> tuple[float, str] | None:
         """When, and for what reason, `handle_timeout` wants to be called."""
         found = self._shared.schedule.next_timeout()

@@ -328,6 +328,37 @@ def test_a_flood_of_junk_is_dropped(world: World) -> None:
     assert world.ann.phone.sizes()["transactions"] == 0
 
 
+@pytest.mark.parametrize("in_front", [b"\r\n" * 20, b"\0" * 40, b" ", b"\t" * 40])
+def test_what_stands_in_front_of_a_request_hides_it_from_nobody(
+    world: World, in_front: bytes
+) -> None:
+    for number in range(100):
+        text = request("OPTIONS", branch=f"z9hG4bK{number}", call_id=f"c{number}")
+        world.put(in_front + crlf(text))
+    assert world.ann.phone.counters[Count.TOO_FAST] == 90
+    assert world.ann.phone.sizes()["transactions"] <= 10
+
+
+def test_answers_and_acks_that_nobody_waits_for_are_not_read(world: World) -> None:
+    text = crlf(request("OPTIONS"))
+    world.put(text.replace(b"OPTIONS sip:ann@[fc00::a] SIP/2.0", b"SIP/2.0 200 OK"))
+    world.put(text.replace(b"OPTIONS", b"ACK"))
+    world.put(b"SIP/9 " + text)  # which would be told that it makes no sense
+    assert world.ann.phone.counters[Count.STRAY_ANSWER] == 3
+    assert not world.ann.phone.sip_counts
+    assert world.inbox == []
+
+
+def test_a_flood_of_acks_is_dropped_once_a_call_was_refused(world: World) -> None:
+    world.ann.book.strangers.add(BOB)
+    assert statuses(world.put(invite()))[-1] == 480
+    ack = request("ACK", to_tag="x")
+    for _ in range(1000):
+        world.put(ack)
+    assert world.ann.phone.sip_counts["ACK for nothing"] < 50
+    assert world.ann.phone.counters[Count.STRANGERS_TOO_FAST] > 900
+
+
 def test_other_nodes_are_served_meanwhile(world: World) -> None:
     for number in range(50):
         world.put(request("OPTIONS", branch=f"z9hG4bK{number}"), EVE)
