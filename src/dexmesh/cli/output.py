@@ -56,7 +56,7 @@ EXIT_HELP = (
 )
 
 # Within emoji and the scripts of Persia and India; between other letters they would only hide.
-_JOINED = re.compile(r"((?<=[^\0-\x7f])[\u200c\u200d](?=[^\0-\x7f]))")
+_JOINED = re.compile(r"((?<=[^\0-\x7f\u200c\u200d])[\u200c\u200d](?=[^\0-\x7f\u200c\u200d]))")
 
 
 def example(text: str) -> str:
