@@ -31,7 +31,8 @@ StateArgument = Annotated[
 
 _WORDS: Final = {
     "do_not_disturb": {
-        True: "do not disturb is on: nothing rings, callers hear that you are not available",
+        True: "do not disturb is on: nothing rings, callers get the voicemail or hear that you are "
+        "not available",
         False: "do not disturb is off: contacts ring",
     },
     "auto_answer": {

@@ -150,7 +150,7 @@ def test_status_of_a_phone_that_runs(run: Run, world: PhoneWorld) -> None:
 @pytest.mark.parametrize(
     ("command", "switch", "words"),
     [
-        ("dnd", "do_not_disturb", "do not disturb is on"),
+        ("dnd", "do_not_disturb", "do not disturb is on: nothing rings, callers get the voicemail"),
         ("auto-answer", "auto_answer", "answered by whatever phone of yours"),
         ("waiting", "call_waiting", "call waiting is on"),
     ],
