@@ -32,6 +32,9 @@ def ask_reach(home: Home, contact: Contact) -> tuple[dict[str, Any] | None, list
     address = contact.address
     if address is None:
         return None, []
+    if _has_phone_alone(home):
+        name = contact.petname
+        return None, [f'`dexmesh call {name}` calls, `dexmesh text {name} "words"` writes']
     try:
         with ControlClient(home.control_socket, patience_s=_PATIENCE_S) as client:
             report = client.call("reach.check", to=format_address(address))
@@ -124,6 +127,16 @@ def takes_mail(home: Home) -> bool:
         return home.settings_file.exists() and load_settings(home).mail.is_on
     except (DexmeshError, OSError):  # not ours to read
         return True
+
+
+def _has_phone_alone(home: Home) -> bool:
+    from dexmesh.apps.base.settings import load_settings
+
+    try:
+        settings = load_settings(home)
+    except (DexmeshError, OSError):
+        return False
+    return settings.phone.is_on and not settings.mail.is_on
 
 
 def full_name_of(user: str) -> str:

@@ -18,7 +18,13 @@ import pytest
 
 from dexmesh.apps.base.control import Caller, ControlServer, Users
 from dexmesh.apps.base.home import Home
-from dexmesh.apps.base.settings import AppSettings, MailSettings, UserSettings, save_settings
+from dexmesh.apps.base.settings import (
+    AppSettings,
+    MailSettings,
+    PhoneSettings,
+    UserSettings,
+    save_settings,
+)
 from dexmesh.apps.contacts.book import AddressBook
 from dexmesh.apps.contacts.contact import How
 from dexmesh.apps.contacts.invitation import (
@@ -219,6 +225,17 @@ def test_the_service_is_asked_whether_mail_gets_there(run: Run, apps: Home) -> N
     assert calls[0][::2] == ("reach.check", {"to": BOB_SHORT})
     assert "bob answers\nand reaches us\n" in done.stderr
     assert json.loads(told.stdout)["reach"] == report
+
+
+def test_where_there_is_a_phone_and_no_mail_nothing_is_said_about_mail(
+    apps: Home, run: Run
+) -> None:
+    phone = PhoneSettings(is_on=True)
+    save_settings(apps, AppSettings(KEY_B, MailSettings(users=(UserSettings("me"),)), phone=phone))
+    with service(apps, reach_check={"sentences": ["no mail server"]}) as calls:
+        done = run("contact", "add", "bob", f"bob@{BOB_LITERAL}")
+    assert calls == []
+    assert done.stderr == '`dexmesh call bob` calls, `dexmesh text bob "words"` writes\n'
 
 
 def test_a_service_that_fails_fails_nothing(run: Run, apps: Home, book: AddressBook) -> None:
