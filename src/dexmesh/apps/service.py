@@ -35,7 +35,6 @@ from dexmesh.apps.call.voicemail import Recording, Voicemail
 from dexmesh.apps.mail.proto.letters import Attached, Letter
 from dexmesh.apps.mail.service import MailService
 from dexmesh.errors import AppError, NoServiceError
-from dexmesh.wire.address import format_address
 
 log = logging.getLogger(__name__)
 
@@ -167,13 +166,12 @@ class _Letters:
     async def post_recording(self, user: str, recording: Recording) -> str:
         """What somebody said to the machine, as a mail of the user to himself; its Message-ID."""
         caller, me = recording.caller, self._mail.me
-        name = caller.petname or caller.claimed_name or format_address(caller.address)
         reply_to = Mailbox(caller.claimed_user or "postmaster", literal(caller.address))
         letter = Letter(
             Mailbox(user, me.literal, "Voicemail"),
             (Mailbox(user, me.literal),),
-            f"Voicemail from {name} ({recording.seconds:.0f} s)",
-            recording.words(name),
+            f"Voicemail from {recording.name} ({recording.seconds:.0f} s)",
+            recording.words(),
             attached=(Attached(recording.file_name, "audio/x-wav", recording.content),),
             headers=(("Reply-To", str(reply_to)),),
         )

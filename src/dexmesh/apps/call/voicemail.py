@@ -16,6 +16,7 @@ import io
 import json
 import logging
 import secrets
+import shlex
 import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 
 from dexmesh.apps.base.settings import PhoneSettings
 from dexmesh.apps.call.media.plan import decode_plan
+from dexmesh.apps.call.phone.core import uri_at
 from dexmesh.apps.call.phone.identity import Caller
 from dexmesh.apps.call.phone.values import CallError, CallId, Unanswered
 from dexmesh.apps.call.seat.seat import Seat
@@ -40,6 +42,7 @@ from dexmesh.values import dataclass
 from dexmesh.wire.address import Address, format_address, parse_address
 
 MAX_MACHINES = 4  # ours: at the same time
+MAX_MACHINES_OF_ONE = 2  # ours: for calls of one node
 MAX_RECORDING_S = 180.0  # ours
 MAX_KEPT = 200  # ours: recordings that could not be handed to the mail yet
 SHORTEST_S = 1.0  # ours: who says less said nothing
@@ -49,6 +52,7 @@ MAIL_RATE = 16_000  # ours: of what is attached; Opus records at 48,000
 AGAIN_S = 300.0  # ours: pause after the mail did not take a recording
 UNAVAILABLE = 480
 _LOOK_S = 0.1
+_USELESS = (SoundError, FileNotFoundError, ValueError, KeyError, TypeError)  # cut off too early
 
 log = logging.getLogger(__name__)
 
@@ -67,15 +71,26 @@ class Recording:
         """For the attachment."""
         return time.strftime("voicemail-%Y-%m-%d-%H%M.wav", time.localtime(self.at_unix))
 
-    def words(self, name: str) -> str:
-        """The text of the mail."""
+    @property
+    def name(self) -> str:
+        """Who called, for people: what was checked; what he only says of himself stands in quotes."""
+        caller = self.caller
+        if caller.petname:
+            return caller.petname
+        claimed = caller.claimed_name or caller.claimed_user
+        return format_address(caller.address) + (f' ("{claimed}")' if claimed else "")
+
+    def words(self) -> str:
+        """The text of the mail. Who calls has chosen some of it, and it is pasted into shells."""
+        caller = self.caller
+        reach = caller.petname or uri_at(caller.address, caller.claimed_user).text
         at = time.strftime("%A, %d %B %Y, %H:%M", time.localtime(self.at_unix))
-        known = "" if self.caller.is_contact else " (not in your address book)"
+        known = "" if caller.is_contact else " (not in your address book)"
         return (
-            f"{name} called on {at}, and nobody answered.\n"
+            f"{self.name} called on {at}, and nobody answered.\n"
             f"What was said, {self.seconds:.0f} seconds, is attached.\n\n"
-            f"Node: [{format_address(self.caller.address)}]{known}\n"
-            f"Call back: dexmesh call '{self.caller.petname or _uri(self.caller)}'\n"
+            f"Node: [{format_address(caller.address)}]{known}\n"
+            f"Call back: dexmesh call {shlex.quote(reach)}\n"
         )
 
 
@@ -91,6 +106,7 @@ class Voicemail:
     ) -> None:
         self._service, self._settings, self._folder, self._post = service, settings, folder, post
         self._machines: dict[CallId, asyncio.Task[None]] = {}
+        self._callers: dict[CallId, Address] = {}  # of these
         self._posting = asyncio.Lock()
 
     async def open(self) -> None:
@@ -117,17 +133,25 @@ class Voicemail:
 
     def _begin(self, event: Unanswered) -> None:
         users = [one for one in event.users if self._service.preferences.of(one).has_voicemail]
-        kept = sum(1 for _ in self._folder.glob("*.json"))
-        if not users or len(self._machines) >= MAX_MACHINES or kept >= MAX_KEPT:
+        if not users or not self._has_room(event.caller.address):
             with contextlib.suppress(CallError):
                 self._service.phone.decline(event.call, time.monotonic(), status=UNAVAILABLE)
             return
         task = asyncio.create_task(self._answer(event, users[0]))
         self._machines[event.call] = task
+        self._callers[event.call] = event.caller.address
         task.add_done_callback(lambda done: self._finished(event.call, done))
+
+    def _has_room(self, address: Address) -> bool:
+        """Whether one more machine may answer a call from there."""
+        of_one = list(self._callers.values()).count(address)
+        if len(self._machines) >= MAX_MACHINES or of_one >= MAX_MACHINES_OF_ONE:
+            return False
+        return sum(1 for _ in self._folder.glob("*.json")) < MAX_KEPT
 
     def _finished(self, call: CallId, task: asyncio.Task[None]) -> None:
         self._machines.pop(call, None)
+        self._callers.pop(call, None)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("the answering machine failed", exc_info=error)
 
@@ -174,7 +198,15 @@ class Voicemail:
                 await asyncio.to_thread(seat.start, decode_plan(event["plan"]))
 
     async def _listen(self, machine: _Machine, seat: Seat, greeting: Source, call: CallId) -> None:
-        """Greeting, beep, recording; hang up after a silence or at the end of the tape."""
+        """Greeting, beep, recording; hang up after a silence, at the end of the tape, or without one."""
+        try:
+            await self._record(machine, seat, greeting)
+        except (DexmeshError, OSError) as error:
+            log.warning("voicemail cannot record", extra={"reason": str(error)})
+        finally:
+            self._service.hang_up(call)
+
+    async def _record(self, machine: _Machine, seat: Seat, greeting: Source) -> None:
         while seat.statistics().media is None:  # noqa: ASYNC110 a thread begins it
             await asyncio.sleep(_LOOK_S)
         await _played(greeting)
@@ -189,7 +221,6 @@ class Voicemail:
             await asyncio.sleep(_LOOK_S)
             if seat.levels().heard_db > SILENCE_DB:
                 heard_at = time.monotonic()
-        self._service.hang_up(call)
 
     async def _note(self, machine: _Machine, event: Unanswered, user: str) -> None:
         """The call was missed by everybody it was for; whoever has the recording sees that, too."""
@@ -209,11 +240,11 @@ class Voicemail:
             for note in sorted(self._folder.glob("*.json")):
                 try:
                     await self._hand_over_one(note)
-                except (DexmeshError, OSError) as error:
-                    log.warning("voicemail waits for the mail", extra={"reason": str(error)})
-                except (ValueError, KeyError, TypeError) as error:
+                except _USELESS as error:
                     log.warning("a recording is of no use", extra={"reason": str(error)})
                     note.rename(note.with_suffix(".broken"))
+                except (DexmeshError, OSError) as error:
+                    log.warning("voicemail waits for the mail", extra={"reason": str(error)})
 
     async def _hand_over_one(self, note: Path) -> None:
         told, seconds, content = await asyncio.to_thread(_read, note)
@@ -248,9 +279,13 @@ class _Machine:
         self._has_begun = False
 
     def begin(self) -> WavSink:
-        """Record from now on. Raises SoundError."""
-        sink = WavSink(self._sound, most_s=MAX_RECORDING_S)
-        self._note.write_text(json.dumps(self._facts), encoding="utf-8")
+        """Record from now on. Raises SoundError, OSError; then nothing is left behind."""
+        try:
+            self._note.write_text(json.dumps(self._facts), encoding="utf-8")
+            sink = WavSink(self._sound, most_s=MAX_RECORDING_S)
+        except (SoundError, OSError):
+            self._note.unlink(missing_ok=True)
+            raise
         self._has_begun = True
         return sink
 
@@ -286,11 +321,6 @@ def _caller(told: dict[str, Any]) -> Caller:
         str(told.get("claimed_name", "")),
         bool(told.get("is_contact")),
     )
-
-
-def _uri(caller: Caller) -> str:
-    before = f"{caller.claimed_user}@" if caller.claimed_user else ""
-    return f"sip:{before}[{format_address(caller.address)}]"
 
 
 def _read(note: Path) -> tuple[dict[str, Any], float, bytes]:

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import io
 import json
+import shlex
 import wave
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -10,17 +11,24 @@ from types import SimpleNamespace
 from typing import cast
 
 from dexmesh.apps.base.settings import PhoneSettings
+from dexmesh.apps.call.media.formats import PCMU
+from dexmesh.apps.call.media.offer import Agreed, AgreedFormat
+from dexmesh.apps.call.media.plan import MediaPlan
+from dexmesh.apps.call.media.sdp import Direction
 from dexmesh.apps.call.phone.identity import Caller
 from dexmesh.apps.call.phone.values import CallId, Unanswered, UserSettings
+from dexmesh.apps.call.seats import SeatLine
 from dexmesh.apps.call.service import PhoneService
+from dexmesh.apps.call.sip.uri import parse_uri
 from dexmesh.apps.call.sound.wav_format import encode_head
 from dexmesh.apps.call.store.history import History
 from dexmesh.apps.call.store.tables import Entry, Kind, Question, State
-from dexmesh.apps.call.voicemail import MAX_KEPT, Recording, Voicemail
+from dexmesh.apps.call.voicemail import MAX_KEPT, MAX_MACHINES_OF_ONE, Recording, Voicemail
 from dexmesh.errors import MailError
 from dexmesh.wire.address import parse_address
 
 DAVE = parse_address("fc00::da")
+HERE = parse_address("::1")
 FACTS = {"user": "stuart", "at_unix": 1000.0, "address": "fc00::da", "petname": "dave"}
 
 
@@ -128,9 +136,13 @@ def test_a_recording_stays_until_the_mail_takes_it_and_a_broken_one_stops_no_oth
         world.leave("a.json", 2.0)
         world.leave("c.json", 2.0)
         (world.folder / "b.json").write_text("{")
+        (world.folder / "ba.json").write_text(json.dumps(FACTS))  # killed before the first sound
+        (world.folder / "bb.json").write_text(json.dumps(FACTS))
+        (world.folder / "bb.wav").touch()
         await world.hand_over(lambda: world.tries == 2)
         assert sorted(one.name for one in world.folder.glob("*.json")) == ["a.json", "c.json"]
-        assert (world.folder / "b.broken").exists()
+        broken = sorted(one.name for one in world.folder.glob("*.broken"))
+        assert broken == ["b.broken", "ba.broken", "bb.broken"]
         world.error = None
         await world.hand_over(lambda: len(world.posted) == 2)
 
@@ -154,10 +166,65 @@ def test_where_voicemail_is_not_wanted_or_full_the_caller_hears_that_nobody_is_t
     played(tmp_path, script)
 
 
+def test_a_caller_who_cannot_be_recorded_is_not_kept_waiting(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        line, ended = SeatLine("stuart"), asyncio.Event()
+        agreed = Agreed(AgreedFormat(PCMU, 0, 0), None, 9, None, Direction.SENDRECV, 20)
+        line.tell({"event": "established", "plan": MediaPlan(HERE, agreed).as_dict()})
+
+        def hang_up(_call: CallId) -> None:
+            ended.set()
+            line.tell({"event": "ended"}, is_last=True)
+
+        world.service.me = SimpleNamespace(address=HERE)
+        world.service.take_for_machine = lambda _call, _user, _port: line
+        world.service.hang_up = world.service.leave_machine = hang_up
+        await world.voicemail.open()
+        world.folder.rmdir()
+        world.service.unanswered(Unanswered(CallId(7), ("stuart",), Caller(DAVE)))
+        async with asyncio.timeout(10):
+            await ended.wait()
+        await world.voicemail.close()
+        (entry,) = await world.history.find(Question("stuart"))
+        assert entry.state is State.MISSED
+
+    played(tmp_path, script)
+
+
 def test_the_words_of_the_mail_say_who_and_how_to_call_back() -> None:
     stranger = Recording(Caller(DAVE, claimed_user="dave"), 1000.0, 12.0, b"")
-    assert "dexmesh call 'sip:dave@[fc00::da]'" in stranger.words("fc00::da")
-    assert "not in your address book" in stranger.words("fc00::da")
+    assert "dexmesh call 'sip:dave@[fc00::da]'" in stranger.words()
+    assert "not in your address book" in stranger.words()
     contact = Recording(Caller(DAVE, "dave", is_contact=True), 1000.0, 12.0, b"")
-    assert "dexmesh call 'dave'" in contact.words("dave")
+    assert "dexmesh call dave\n" in contact.words()
     assert contact.file_name.endswith(".wav")
+
+
+def test_what_a_caller_says_of_himself_is_neither_his_name_nor_a_command() -> None:
+    mum = Recording(Caller(DAVE, None, "x';reboot;'", "Mum"), 1000.0, 12.0, b"")
+    assert mum.name == 'fc00::da ("Mum")'
+    assert mum.words().startswith('fc00::da ("Mum") called on ')
+    command = mum.words().partition("Call back: ")[2]
+    words = shlex.split(command)
+    assert words[:2] == ["dexmesh", "call"]
+    assert parse_uri(words[2]).user == "x';reboot;'"
+    assert len(words) == 3
+
+
+def test_one_node_does_not_keep_all_machines(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        def take_for_machine(_call: CallId, _user: str, _port: int) -> SeatLine:
+            return SeatLine("stuart")
+
+        world.service.me = SimpleNamespace(address=HERE)
+        world.service.take_for_machine = take_for_machine
+        world.service.hang_up = world.service.leave_machine = lambda _call: None
+        await world.voicemail.open()
+        for number in range(MAX_MACHINES_OF_ONE + 1):
+            world.service.unanswered(Unanswered(CallId(number), ("stuart",), Caller(DAVE)))
+        assert world.declined == [(MAX_MACHINES_OF_ONE, 480)]
+        world.service.unanswered(Unanswered(CallId(9), ("stuart",), Caller(HERE)))
+        assert len(world.declined) == 1
+        await world.voicemail.close()
+
+    played(tmp_path, script)
