@@ -21,10 +21,12 @@ import pytest
 
 from dexmesh.cli.lab import Lab, wait_until
 from tests.netns.mail_machines import mail_machines
+from tests.netns.our_phone import DEXMESH, OurProgram
 from tests.netns.phone_machines import PhoneMachine
 from tests.netns.sip_scene import Place, Seated
 from tests.netns.sippers import Sipp
-from tests.netns.tones import recorded_tone_s
+from tests.netns.terminal import Terminal
+from tests.netns.tones import recorded_tone_s, write_tone
 
 pytestmark = [
     pytest.mark.netns,
@@ -33,7 +35,7 @@ pytestmark = [
     ),
 ]
 
-A_HZ, B_HZ = 850, 600
+A_HZ, B_HZ, SECOND_HZ = 850, 600, 1100
 LEAST_S = 1.0
 LIMIT_S = 30.0
 SOON_S = 10.0  # silence alone ends a call after 20 s
@@ -219,6 +221,98 @@ def test_what_nobody_answers_is_recorded_and_comes_as_a_mail(two: Two) -> None:
     assert "ann called on" in str(mail.get_payload(0))
     (entry,) = [one for one in two.b.history("call") if one["state"] == "voicemail"]
     assert (entry["petname"], bool(entry["mail"])) == ("ann", True)
+
+
+def test_a_second_call_is_taken_while_the_first_is_on_hold_and_they_change_places(
+    two: Two,
+) -> None:
+    two.b.switch(call_waiting=True)
+    with two.a.call("bob") as first:
+        _wait_ringing(two.b)
+        with two.b.run("answer") as one:
+            one.expect("established")
+            with two.a.run("call", "bob", sound=_second_sound(two.a)) as second:
+                _wait_ringing(two.b)
+                with two.b.run("answer", "--hold") as other:
+                    number = other.expect("established")["call"]
+                    one.expect("changed", held_here=True)
+                    first.expect("changed", held_there=True)
+                    _talk(other)
+                    two.b.at.dexmesh("hold", "--swap", "--user", two.b.user)
+                    second.expect("changed", held_there=True)
+                    one.expect("changed", held_here=False)
+                    first.expect("changed", held_there=False)
+                    _talk(one)
+                    two.b.ask("call.hangup", call=number)
+                    ended = other.expect("ended"), second.expect("ended", by="them")
+            two.b.ask("call.hangup")
+            heard_first = one.expect("ended")
+            first_heard = first.expect("ended", by="them")
+    two.b.switch(call_waiting=False)
+    assert other.heard_s(ended[0], SECOND_HZ) > LEAST_S
+    assert second.heard_s(ended[1], B_HZ) > LEAST_S
+    assert one.heard_s(heard_first, A_HZ) > LEAST_S
+    assert first.heard_s(first_heard, B_HZ) > LEAST_S
+    assert one.heard_s(heard_first, SECOND_HZ) == 0
+
+
+def test_keys_of_the_phone_take_a_second_call_and_go_from_one_to_the_other(two: Two) -> None:
+    two.b.switch(call_waiting=True)
+    ends = ("--play", str(two.b.tone), "--record", str(two.b.heard))
+    argv = [*DEXMESH, "phone", *ends, "--home", str(two.b.home), "--user", two.b.user]
+    with Terminal(two.b.machine.command(argv)) as desk:
+        desk.expect("when it rings: a answers", LIMIT_S)
+        with two.a.call("bob") as first:
+            desk.expect("ann is calling", LIMIT_S)
+            desk.type("a")
+            first.expect("established")
+            with two.a.run("call", "bob", sound=_second_sound(two.a)) as second:
+                desk.expect("is calling, too: a hangs up here and answers, s holds", LIMIT_S)
+                desk.type("s")
+                second.expect("established")
+                first.expect("changed", held_there=True)
+                _watch(desk)
+                desk.type("s")
+                second.expect("changed", held_there=True)
+                first.expect("changed", held_there=False)
+                desk.expect(r"on hold: ann \(s goes over\)", LIMIT_S)
+                _watch(desk)
+                desk.type("q")
+                first_heard = first.expect("ended", by="them")
+                desk.expect("ann is still on hold: h goes on", LIMIT_S)
+                desk.type("h")
+                second.expect("changed", held_there=False)
+                desk.type("q")
+                second_heard = second.expect("ended", by="them")
+    two.b.switch(call_waiting=False)
+    assert first.heard_s(first_heard, B_HZ) > LEAST_S
+    assert second.heard_s(second_heard, B_HZ) > LEAST_S
+
+
+def _wait_ringing(phone: PhoneMachine) -> None:
+    def rings() -> bool:
+        return any(one["state"] == "ringing" for one in phone.calls())
+
+    wait_until(rings, LIMIT_S, "a call that rings")
+
+
+def _talk(seat: OurProgram) -> None:
+    """For a while."""
+    for _ in range(3):
+        seat.expect("statistics")
+
+
+def _watch(desk: Terminal) -> None:
+    """For as long, as somebody does who looks at the picture."""
+    for _ in range(15):
+        desk.expect("codec opus", LIMIT_S)
+
+
+def _second_sound(phone: PhoneMachine) -> tuple[str, ...]:
+    """Another tone, so that the calls can be told apart."""
+    tone = phone.machine.folder / "second.wav"
+    write_tone(tone, SECOND_HZ, rate=16000)
+    return ("--play", str(tone), "--record", str(phone.heard))
 
 
 # --- Many calls ---------------------------------------------------------------------------------------------

@@ -78,6 +78,9 @@ def answer(
         int | None,
         typer.Option("--call", min=1, help="Which, if several ring: its number in `phone status`."),
     ] = None,
+    hold: Annotated[
+        bool, typer.Option("--hold", help="Hold the call you are in, and then take this one.")
+    ] = False,
     play: PlayOption = None,
     record: RecordOption = None,
     device: DeviceOption = None,
@@ -95,7 +98,7 @@ def answer(
     with phone_of(home, user) as service:
         ringing = _ringing(service.call("call.list")["calls"], number)
     wishes, name = Wishes(play, record, device, no_sound), who(ringing["peer"])
-    which = {"call": ringing["call"]}
+    which = {"call": ringing["call"], "hold_others": hold}
     _talk("call.answer", which, name, wishes, codec, seconds, user, home, as_json)
 
 

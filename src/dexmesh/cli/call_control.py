@@ -45,13 +45,27 @@ def hangup(
 @reports_errors
 def hold(
     off: Annotated[bool, typer.Option("--off", help="Go on with the call.")] = False,
+    swap: Annotated[
+        bool, typer.Option("--swap", help="Go on with the call on hold, and hold the other.")
+    ] = False,
     call: CallOption = None,
     user: UserOption = None,
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Hold a call: nobody hears anything until it goes on."""
+    """Hold a call: nobody hears anything until it goes on.
+
+    With several calls, --call says which; --swap goes from one to the other.
+    """
+    if off and swap:
+        misused(
+            "--off and --swap do not go together", "--swap goes on with one and holds the other"
+        )
     with phone_of(home, user) as service:
+        if swap:
+            told = service.call("call.swap", **_which(call))
+            _report(told, f"call {told['call']} goes on{_held(told['held'])}", as_json)
+            return
         told = service.call("call.hold", on=not off, **_which(call))
     words = "goes on" if off else "is on hold; `dexmesh hold --off` goes on"
     _report(told, f"call {told['call']} {words}", as_json)
@@ -73,6 +87,13 @@ def dtmf(
     with phone_of(home, user) as service:
         told = service.call("call.digits", digits=wanted, **_which(call))
     _report(told, f"sent {told['digits']} in call {told['call']}", as_json)
+
+
+def _held(calls: list[int]) -> str:
+    if not calls:
+        return ""
+    numbers = ", ".join(map(str, calls))
+    return f", {numbers} {'is' if len(calls) == 1 else 'are'} on hold"
 
 
 def _which(call: int | None) -> dict[str, int]:

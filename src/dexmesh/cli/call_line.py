@@ -168,7 +168,9 @@ class SeatedLine:
         self._stream = Stream(self._line.connect(), self._line.inbox, name, {**arguments, **media})
 
     def owns(self, happening: Happening) -> bool:
-        """Whether this comes from the stream of this call."""
+        """Whether this comes from the stream of this call, or from its seat."""
+        if isinstance(happening, SeatTold):
+            return happening.token is self._token
         return isinstance(happening, Told | StreamOver) and happening.stream is self._stream
 
     def handle(self, happening: Happening, now: float) -> bool:

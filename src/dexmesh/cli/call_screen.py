@@ -80,6 +80,7 @@ def picture(story: Story, lines: Sequence[str], now: float) -> RenderableType:
         Text(),
         *(_figures(story.statistics)),
         *([_line((f"recording {story.recording}", "dim"))] if story.recording else []),
+        *([_line((_others(story), "yellow"))] if story.others else []),
         *(_line((line, "yellow")) for line in lines),
     ]
     return Frame(Group(*parts), title="dexmesh call", subtitle=_KEYS, width=None)
@@ -98,6 +99,10 @@ def _state(story: Story) -> tuple[str, str]:
     if story.is_held_there:
         return "held by the other side", "yellow"
     return story.state, "green"
+
+
+def _others(story: Story) -> str:
+    return f"on hold: {', '.join(story.others)}  (s goes over)"
 
 
 def _length(story: Story, now: float) -> str:

@@ -21,7 +21,8 @@ from dexmesh.cli.output import say
 class Story:
     """A call as a person sees it. `since`: monotonic seconds of the answer, None before.
 
-    `reach`: what commands take for the other side. Levels are decibels of full scale.
+    `reach`: what commands take for the other side. Levels are decibels of full scale. `others`: who is on
+    hold behind this call.
     """
 
     name: str
@@ -37,6 +38,7 @@ class Story:
     heard_db: float | None = None
     spoken_db: float | None = None
     recording: Path | None = None
+    others: tuple[str, ...] = ()
 
 
 class Show(Protocol):

@@ -3,7 +3,8 @@
 Place     cli/call.py, cli/phone_seat.py -> here -> apps/call/sound; the seat uses what is made
 Spec      docs/apps/sip.md, "Building blocks" (files and nothing are ends like a sound card)
 Keeps     what cannot be played or recorded is said before anybody is called; a recording begins with the
-          call, not with the signal before it; one that never began leaves no file
+          call, not with the signal before it; one that never began leaves no file; a call on hold
+          lets another have the card
 Not here  20 ms at a time (apps/call/seat)
 """
 
@@ -21,6 +22,7 @@ from dexmesh.errors import SoundError
 from dexmesh.values import dataclass
 
 if TYPE_CHECKING:
+    from dexmesh.apps.call.sound.handset import HandsetSink, HandsetSource
     from dexmesh.apps.call.sound.interface import Sink, Source
     from dexmesh.apps.call.sound.wav import WavSink
 
@@ -60,13 +62,24 @@ class Wishes:
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """The two ends of one call. `notes`: what a person should know of them."""
+    """The two ends of one call. `notes`: what a person should know of them; `cards`: what can rest."""
 
     source: Source
     sink: Sink
     has_speaker: bool
     recording: Recording | None = None
     notes: tuple[str, ...] = ()
+    cards: tuple[HandsetSource | HandsetSink, ...] = ()
+
+    def rest(self) -> None:
+        """Let another call have the card; files go on."""
+        for card in self.cards:
+            card.rest()
+
+    def wake(self) -> None:
+        """Have the card again. Raises SoundError."""
+        for card in self.cards:
+            card.wake()
 
     def begin(self) -> None:
         """The call begins: from now on it is recorded."""
@@ -85,6 +98,7 @@ def open_sound(wishes: Wishes, name: str, *, may_number: bool = False) -> Sound:
     source: Source = Silence() if wishes.play is None else WavSource(wishes.play)
     sink: Sink = Discard()
     notes: list[str] = []
+    cards: tuple[HandsetSource | HandsetSink, ...] = ()
     has_speaker = False
     try:
         if not wishes.is_silent:
@@ -95,12 +109,12 @@ def open_sound(wishes: Wishes, name: str, *, may_number: bool = False) -> Sound:
             if trouble:
                 notes.append(f"{trouble}: only files are used")
             else:
-                source, sink = _card_ends(wishes, source)
+                source, sink, cards = _card_ends(wishes, source)
         recording = _recording(wishes.record, name, sink, may_number=may_number)
     except SoundError:
         source.close()
         raise
-    return Sound(source, recording or sink, has_speaker, recording, tuple(notes))
+    return Sound(source, recording or sink, has_speaker, recording, tuple(notes), cards)
 
 
 def require_sound(wishes: Wishes) -> tuple[str, ...]:
@@ -126,12 +140,18 @@ def trouble_with_card(device: str | None) -> SoundError | None:
     return SoundError("this machine has no sound card", hint)
 
 
-def _card_ends(wishes: Wishes, source: Source) -> tuple[Source, Sink]:
+def _card_ends(
+    wishes: Wishes, source: Source
+) -> tuple[Source, Sink, tuple[HandsetSource | HandsetSink, ...]]:
+    """Both ends, and those of them that are cards."""
     from dexmesh.apps.call.sound.device import DeviceSink, DeviceSource
+    from dexmesh.apps.call.sound.handset import HandsetSink, HandsetSource
 
-    if wishes.play is None:
-        source = DeviceSource(wishes.device)
-    return source, DeviceSink(wishes.device)
+    speaker = HandsetSink(DeviceSink(wishes.device))
+    if wishes.play is not None:
+        return source, speaker, (speaker,)
+    microphone = HandsetSource(DeviceSource(wishes.device))
+    return microphone, speaker, (microphone, speaker)
 
 
 # --- Recording

@@ -2,8 +2,8 @@
 
 Place     cli/phone_commands.py -> here -> call_line.py; control socket (phone.attach, call.answer)
 Spec      issue 5 (rings, answers, auto-answer); docs/apps/phone.md
-Keeps     one call at a time has the sound; a service that is started anew is waited for; whatever ends
-          this program hangs up
+Keeps     one call at a time has the sound, others are on hold or ring; a service that is started anew is
+          waited for; whatever ends this program hangs up
 Not here  one call (seat_run.py), who may ring (apps/call/phone/policy.py)
 """
 
@@ -26,7 +26,7 @@ from dexmesh.cli.call_sound import (
     require_sound,
 )
 from dexmesh.cli.call_words import who
-from dexmesh.cli.inbox import Event, Happening, Key, Quit, Stream, StreamOver, Told
+from dexmesh.cli.inbox import CommandRefused, Event, Happening, Key, Quit, Stream, StreamOver, Told
 from dexmesh.cli.output import example, misused, note, reports_errors
 from dexmesh.cli.phone import app
 from dexmesh.cli.service import HomeOption, UserOption
@@ -59,7 +59,8 @@ def phone(
     """The phone. Alone, it is one: it rings, answers, and shows what comes.
 
     Missed calls and texts are shown as they come; q or Ctrl-C ends it. When it rings: a answers, d declines.
-    In a call: q hangs up, h holds, m mutes, 0-9 * # are sent.
+    In a call: q hangs up, h holds, m mutes, 0-9 * # are sent. When a second call rings: a hangs up and
+    answers, s holds this one and answers, d declines; s then goes from one to the other.
     """
     if context.invoked_subcommand is not None:
         _refuse_options(context)
@@ -80,7 +81,7 @@ def _refuse_options(context: typer.Context) -> None:
 
 
 class DeskPhone:
-    """Hears the bell of one person; has one call at a time."""
+    """Hears the bell of one person; talks in one call at a time, and may have others on hold."""
 
     def __init__(self, line: Line, wishes: Wishes, *, answers_itself: bool) -> None:
         self._line, self._wishes, self._answers_itself = line, wishes, answers_itself
@@ -89,6 +90,7 @@ class DeskPhone:
         self._current: SeatedLine | None = None
         self._standing: SeatedLine | None = None  # for the next call, which it answers by itself
         self._may_stand_by = False
+        self._held: list[SeatedLine] = []  # behind the current one, the latest last
         self._waiting: dict[int, Event] = {}
         self._is_greeted = self._is_ending = False
 
@@ -98,11 +100,15 @@ class DeskPhone:
             while not (self._is_ending and self._current is None):
                 self._step(self._line.inbox.take(_TICK_S), time.monotonic())
         finally:
-            if self._current is not None:
-                self._current.close()
+            for seated in self._all():
+                seated.close()
             self._stand_down()
             if self._bell is not None:
                 self._bell.close()
+
+    def _all(self) -> list[SeatedLine]:
+        """The calls of this phone, the one in front last."""
+        return [*self._held, *([] if self._current is None else [self._current])]
 
     def _greet(self, event: Event) -> None:
         """The bell can be heard: say whose phone this is, and what came before."""
@@ -142,22 +148,33 @@ class DeskPhone:
                 self._lose(error, now)
             case Key(char):
                 self._handle_key(char, now)
+            case CommandRefused("call.swap"):
+                self._hand_on(happening, now)
+                self._hold_those_behind()
             case _:
                 self._hand_on(happening, now)
                 self._hand_to_standing(happening, now)
-        if self._current is not None:
-            self._current.call.tick(now)
-            if self._current.call.is_over:
-                self._forget_call(now)
+        self._tick(now)
+
+    def _tick(self, now: float) -> None:
+        for seated in self._all():
+            seated.call.tick(now)
+        for seated in [one for one in self._held if one.call.is_over]:
+            seated.close()
+            self._held.remove(seated)
+            self._tell_others()
+        if self._current is not None and self._current.call.is_over:
+            self._forget_call(now)
 
     def _hand_on(self, happening: Happening, now: float) -> None:
-        if self._current is None:
+        seated = next((one for one in self._all() if one.owns(happening)), self._current)
+        if seated is None:
             return
         try:
-            self._current.handle(happening, now)
+            seated.handle(happening, now)
         except DexmeshError as error:  # somebody else was quicker, or the caller gave up
             self._tell({"event": "trouble", "text": str(error)}, str(error))
-            self._current.close()
+            seated.close()
 
     def _attach(self, now: float) -> None:
         if self._bell is None and now >= self._retry_at and not self._is_ending:
@@ -165,7 +182,7 @@ class DeskPhone:
 
     def _stand_by(self) -> None:
         """Leave a seat with the service, which answers the next call at once, where that is wanted."""
-        is_free = self._current is None and self._standing is None
+        is_free = not self._all() and self._standing is None
         if not self._may_stand_by or not is_free or self._is_ending:
             return
         try:
@@ -210,8 +227,8 @@ class DeskPhone:
     def _end(self, now: float) -> None:
         self._is_ending = True
         self._stand_down()
-        if self._current is not None:
-            self._current.call.hang_up(now) if self._current.is_begun else self._current.close()
+        for seated in self._all():
+            seated.call.hang_up(now) if seated.is_begun else seated.close()
 
     # --- The bell
 
@@ -234,7 +251,9 @@ class DeskPhone:
         caller = who(event["caller"])
         if self._current is not None:
             self._waiting[int(event["call"])] = event
-            self._tell(event, f"{caller} is calling, too: a hangs up here and answers, d declines")
+            keys = "a hangs up here and answers, s holds this call and answers, d declines"
+            self._tell(event, f"{caller} is calling, too: {keys}")
+            _beep()
             return
         self._stand_down()  # the service rang instead: that call is not for a seat that stands by
         self._tell(event, f"{caller} is calling")
@@ -273,12 +292,66 @@ class DeskPhone:
             self._tell(event, _stopped(event, who(former["caller"])))
 
     def _forget_call(self, now: float) -> None:
+        """The call in front is over: another one is taken, or comes back, or rings."""
         if self._current is not None:
             self._current.close()
         self._current = None
-        if self._waiting and not self._is_ending:
+        chosen = [call for call, event in self._waiting.items() if event.get("answers_itself")]
+        if chosen and not self._is_ending:
+            self._ring(self._waiting.pop(chosen[0]), now)
+        elif self._held:
+            self._bring_forward(self._held.pop())
+        elif self._waiting and not self._is_ending:
             _, event = self._waiting.popitem()
             self._ring(event, now)
+
+    # --- Several calls
+
+    def _bring_forward(self, seated: SeatedLine) -> None:
+        """This one has the person; on hold, it goes on with h."""
+        self._current = seated
+        seated.call.come_forward()
+        story = seated.call.story
+        if story.is_held_here and not self._is_ending:
+            words = f"{story.name} is still on hold: h goes on, q hangs up"
+            self._tell({"event": "forward", "call": story.call}, words)
+        self._tell_others()
+
+    def _push_back(self) -> None:
+        """The call in front goes behind another one."""
+        if self._current is not None:
+            self._current.call.step_back()
+            self._held.append(self._current)
+            self._current = None
+
+    def _swap(self) -> None:
+        """Go over to the call that is on hold for the longest time."""
+        other = self._held.pop(0)
+        self._push_back()
+        self._line.commander.send("call.swap", call=other.call.story.call)
+        self._current = other
+        other.call.come_forward()
+        self._tell_others()
+
+    def _hold_those_behind(self) -> None:
+        """The service did not swap; who is behind hears nothing from here, and shall be told so."""
+        for one in self._held:
+            if not one.call.story.is_held_here:
+                self._line.commander.send("call.hold", call=one.call.story.call, on=True)
+
+    def _hold_and_take_waiting(self, now: float) -> None:
+        call, event = self._waiting.popitem()
+        self._push_back()
+        self._ring({**event, "answers_itself": True}, now)
+        if self._current is None:  # there is no sound for one more: it rings on
+            self._waiting[call] = event
+            self._forget_call(now)
+        self._tell_others()
+
+    def _tell_others(self) -> None:
+        """The picture of the call in front names those that are on hold."""
+        if self._current is not None:
+            self._current.call.story.others = tuple(one.call.story.name for one in self._held)
 
     # --- Keys
 
@@ -294,6 +367,10 @@ class DeskPhone:
                 self._line.commander.send("call.decline", call=current.call.story.call)
         elif self._waiting and char in "aA":
             self._take_waiting(now)
+        elif self._waiting and char in "sS":
+            self._hold_and_take_waiting(now)
+        elif self._held and char in "sS":
+            self._swap()
         elif self._waiting and char in "dD":
             call, _ = self._waiting.popitem()
             self._line.commander.send("call.decline", call=call)
@@ -312,7 +389,8 @@ class DeskPhone:
         current = self._current
         if current is None or current.is_begun:
             return
-        current.begin("call.answer", call=current.call.story.call)
+        holds = bool(self._held)
+        current.begin("call.answer", call=current.call.story.call, hold_others=holds)
 
 
 def _stopped(event: Event, name: str) -> str:

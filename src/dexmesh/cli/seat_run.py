@@ -4,7 +4,8 @@ Place     cli/call.py, cli/phone_seat.py hand in what happens -> here -> apps/ca
           (`call.*`), call_show.py
 Spec      docs/decisions/0013 (seats); docs/apps/phone-control.md (the events)
 Keeps     a call that was begun is ended: whoever leaves hangs up, and a service that says nothing then is
-          not waited for; a recording is finished; figures go out once a second
+          not waited for; a recording is finished; figures go out once a second; who is on hold leaves
+          the sound card to other calls
 Not here  where events come from (inbox.py), packets and the 20 ms clock (seat.py)
 """
 
@@ -59,6 +60,7 @@ class SeatedCall:
         self.result: CallResult | None = None
         self._sound, self._commander, self._show = sound, commander, show
         self._most_s = most_s
+        self._is_in_front = True
         self._report_at = self._draw_at = 0.0
         self._leaves_at: float | None = None
         self._handlers: dict[str, Callable[[Event, float], str]] = {
@@ -74,6 +76,18 @@ class SeatedCall:
             "dead": self._dead,
             "back": self._back,
         }
+
+    def step_back(self) -> None:
+        """Another call of this program has the person: leave it the sound card and the screen."""
+        self._is_in_front = False
+        self._sound.rest()
+        self._show.rest()
+
+    def come_forward(self) -> None:
+        """The person is here again; one who is on hold has to be taken back, too."""
+        self._is_in_front = True
+        if not self.story.is_held_here:
+            self._wake_sound()
 
     @property
     def is_over(self) -> bool:
@@ -145,6 +159,10 @@ class SeatedCall:
         story.is_held_here = bool(event.get("held_here"))
         story.is_held_there = bool(event.get("held_there"))
         self._start(event["plan"], now)
+        if story.is_held_here:
+            self._sound.rest()
+        elif former[0]:
+            self._wake_sound()
         words = []
         if story.is_held_here is not former[0]:
             words.append("the call is on hold" if story.is_held_here else "the call goes on")
@@ -152,6 +170,12 @@ class SeatedCall:
             does = "holds the call" if story.is_held_there else "is back"
             words.append(f"{story.name} {does}")
         return "\n".join(words)
+
+    def _wake_sound(self) -> None:
+        try:
+            self._sound.wake()
+        except DexmeshError as error:
+            self._tell(_trouble(error), f"no sound: {error}")
 
     def _digits(self, event: Event, _now: float) -> str:
         return f"{self.story.name} pressed {event.get('digits') or event.get('digit')}"
@@ -239,7 +263,7 @@ class SeatedCall:
         if story.since is not None and now >= self._report_at:
             self._report_at = max(self._report_at + REPORT_S, now)
             self._report()
-        if now >= self._draw_at:
+        if now >= self._draw_at and self._is_in_front:
             self._draw_at = now + DRAW_S
             levels = self.seat.levels()
             story.heard_db, story.spoken_db = levels.heard_db, levels.spoken_db
@@ -290,7 +314,8 @@ class SeatedCall:
             words.append(next_step(event, story.reach))
         if recording is not None and recording.problem:
             words.append(f"the recording ended early: {recording.problem}")
-        self._show.rest()
+        if self._is_in_front:
+            self._show.rest()
         self._show.tell(event, "\n".join(line for line in words if line))
         self.result = CallResult(event)
 

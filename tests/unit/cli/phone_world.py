@@ -206,6 +206,10 @@ class Person:
         for char in keys:
             self.inbox.put(Key(char))
 
+    def hang_up_and_leave(self) -> None:
+        """End the program, as a signal does."""
+        self.inbox.put(Quit(15))
+
     @contextlib.contextmanager
     def _running(self, work: Callable[[], object]) -> Iterator[None]:
         thread = threading.Thread(target=work, daemon=True)
@@ -213,7 +217,7 @@ class Person:
         try:
             yield
         finally:
-            self.inbox.put(Quit(15))
+            self.hang_up_and_leave()
             thread.join(20)
             self.line.commander.close()
             assert not thread.is_alive()

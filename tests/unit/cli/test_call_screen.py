@@ -66,6 +66,7 @@ def test_a_picture_says_what_is_held_and_muted() -> None:
     held = "\n".join(_rows(_story(is_held_there=True)))
     assert "held by the other side" in held
     assert "muted" in "\n".join(_rows(_story(is_muted=True)))
+    assert "on hold: ann, ben  (s goes over)" in "\n".join(_rows(_story(others=("ann", "ben"))))
 
 
 def test_what_others_say_cannot_steer_the_terminal() -> None:

@@ -8,7 +8,10 @@ from pathlib import Path
 import pytest
 
 from dexmesh.apps.call.sound import device
+from dexmesh.apps.call.sound.handset import HandsetSink, HandsetSource
+from dexmesh.apps.call.sound.interface import Sink
 from dexmesh.apps.call.sound.silence import Discard, Silence
+from dexmesh.apps.call.sound.wav import WavSink, WavSource
 from dexmesh.cli.call_sound import Recording, Wishes, open_sound, require_sound
 from dexmesh.errors import SoundError
 
@@ -68,9 +71,8 @@ def test_a_recording_begins_with_the_call_and_the_card_hears_the_signal_before_i
     recording.start(8000)
     for _ in range(100):
         recording.write(FRAME)
-    speaker = recording._speaker
+    speaker = card_of(recording._speaker)
     recording.close()
-    assert isinstance(speaker, Speaker)
     assert (len(speaker.played), speaker.is_closed) == (151 * len(FRAME), True)
     assert seconds(tmp_path / "x.wav") == pytest.approx(2.0)
 
@@ -80,9 +82,47 @@ def test_the_card_that_is_named_is_used_and_a_file_takes_the_place_of_the_microp
     tmp_path: Path,
 ) -> None:
     sound = open_sound(Wishes(device="card"), "bob")
-    assert isinstance(sound.sink, Speaker)
-    assert sound.sink.card == "card"
-    assert isinstance(sound.source, Silence)
+    assert card_of(sound.sink).card == "card"
+    assert isinstance(sound.source, HandsetSource)
+    sound = open_sound(Wishes(device="card", play=tone(tmp_path / "tone.wav")), "bob")
+    assert card_of(sound.sink).card == "card"
+    assert isinstance(sound.source, WavSource)
+
+
+@pytest.mark.usefixtures("card")
+def test_a_call_on_hold_gives_the_card_back_and_is_recorded_all_the_same(tmp_path: Path) -> None:
+    sound = open_sound(Wishes(record=tmp_path / "x.wav"), "bob")
+    recording = sound.recording
+    assert recording is not None
+    sound.begin()
+    recording.start(8000)
+    speaker = card_of(recording._speaker)
+    sound.rest()
+    assert speaker.is_closed
+    for _ in range(50):
+        recording.write(FRAME)
+    sound.wake()
+    for _ in range(50):
+        recording.write(FRAME)
+    recording.close()
+    assert len(speaker.played) == 50 * len(FRAME)
+    assert seconds(tmp_path / "x.wav") == pytest.approx(2.0)
+
+
+def card_of(sink: Sink) -> Speaker:
+    """The card behind an end of a call."""
+    assert isinstance(sink, HandsetSink)
+    assert isinstance(sink._sink, Speaker)
+    return sink._sink
+
+
+def tone(path: Path) -> Path:
+    """A short file to be played."""
+    sink = WavSink(path)
+    sink.start(8000)
+    sink.write(FRAME)
+    sink.close()
+    return path
 
 
 @pytest.mark.usefixtures("no_card")
