@@ -49,7 +49,7 @@ MAY_WAIT: Final = frozenset(
 )  # docs/apps/sip.md §3; 482: it is being handled there
 
 _MESSAGE_ID = re.compile(r"[A-Za-z0-9.@_-]{8,128}")
-_Key = tuple[Address, str]
+_Key = tuple[Address, str, tuple[str, ...]]
 
 
 @mutable_dataclass(slots=True)
@@ -104,7 +104,7 @@ class Texts:
         self, incoming: Incoming, caller: Caller, users: tuple[str, ...], text: Text, now: float
     ) -> None:
         message_id = text.message_id or _id_of(incoming.request)
-        key = caller.address, message_id
+        key = caller.address, message_id, users  # one id for several is right, too (RFC 5438 §6.3)
         known = self._arrivals.get(key)
         if known is not None and (known.status == 0 or now < known.deadline):
             self._handle_twice(incoming, known, now)

@@ -297,6 +297,17 @@ def test_cpim_is_unwrapped() -> None:
     assert (arrived.text, arrived.message_id) == ("hallo\n\nBob", "34jk324j")
 
 
+def test_one_id_for_a_text_to_two_users_here_hides_it_from_neither() -> None:
+    world = bare()
+    body = "From: <sip:x@[fc00::b]>\nimdn.Message-ID: 12345678\n\nContent-Type: text/plain\n\nhi"
+    for name in ("ann", "amy"):
+        to, branch = f"{name}@[fc00::a]", f"z9hG4bK{name}"
+        text = request("MESSAGE", to=to, branch=branch, call_id=name, fields=CPIM, body=body)
+        world.put(text)
+        store(world, world.ann)
+    assert [one.users for one in world.ann.all(TextArrived)] == [("ann",), ("amy",)]
+
+
 def test_cpim_that_names_another_sender_is_403() -> None:
     world = bare()
     body = "From: <sip:eve@[fc00::e]>\n\nContent-Type: text/plain\n\nhallo"
