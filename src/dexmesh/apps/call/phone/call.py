@@ -346,7 +346,9 @@ class Call(ABC):
         for dialog in self._dialogs:
             if dialog is not kept:
                 self.line.dialogs.pop(dialog.id, None)
-        self._dialogs = [] if kept is None else [kept]
+        self._dialogs = []
+        if kept is not None:
+            self.learn_dialog(kept)
 
     def forget(self) -> None:
         """Leave the tables of the line: the call is over."""

@@ -491,6 +491,17 @@ def test_whoever_rang_too_cannot_end_the_call_with_another(world: World) -> None
     assert world.ann.all(Ended) == []
 
 
+def test_who_answered_behind_many_others_can_hang_up(world: World) -> None:
+    sent = dialled(world)
+    for number in range(100):
+        world.put(answer_to(sent, 180, tag=f"t{number}"))
+    world.put(answer_to(sent, 200, tag="t99", body=sdp()))
+    bye = request("BYE", call_id=sent.call_id, from_tag="t99", to_tag=sent.from_.tag)
+    assert statuses(world.put(bye)) == [200]
+    assert world.ann.one(Ended).by is Side.THEM
+    world.assert_empty()
+
+
 def test_many_tags_are_bounded(world: World) -> None:
     sent = dialled(world)
     for number in range(100):
