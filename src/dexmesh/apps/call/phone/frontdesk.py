@@ -27,9 +27,7 @@ from dexmesh.apps.call.phone.incoming import IncomingCall, key_of
 from dexmesh.apps.call.phone.line import ALLOW, SUPPORTED, USER_AGENT, Line
 from dexmesh.apps.call.phone.negotiation import BAD_REQUEST, refuse_offer
 from dexmesh.apps.call.phone.policy import (
-    MAX_MISSED_OF_ONE,
     Ring,
-    StrangersQuota,
     TurnedAway,
     find_called,
     has_room,
@@ -57,7 +55,6 @@ class FrontDesk:
         self._calls = calls
         self._texts = texts
         self._codecs = codecs
-        self._quota = StrangersQuota(MAX_MISSED_OF_ONE)
 
     def handle_request(self, incoming: Incoming, now: float) -> None:
         """Any request outside of a call."""
@@ -136,8 +133,7 @@ class FrontDesk:
         self, verdict: TurnedAway, incoming: Incoming, caller: Caller, now: float
     ) -> None:
         self._line.refuse(incoming, verdict.status, _COUNTS[verdict.reason], now)
-        if caller.is_contact or self._quota.take(caller.address, now) is None:
-            self._tell_missed(verdict.users, caller, verdict.reason)
+        self._line.tell_missed(Missed(None, verdict.users, caller, verdict.reason), now)
 
     def _refuse_offer(
         self, incoming: Incoming, caller: Caller, users: tuple[str, ...], now: float
@@ -152,20 +148,17 @@ class FrontDesk:
         fields = [self._line.warning(result.reason)]
         self._line.refuse(incoming, result.status, why, now, fields=fields)
         if not is_bad:
-            self._tell_missed(users, caller, MissedReason.NO_COMMON_CODEC)
+            missed = Missed(None, users, caller, MissedReason.NO_COMMON_CODEC)
+            self._line.tell_missed(missed, now)
         return True
-
-    def _tell_missed(self, users: tuple[str, ...], caller: Caller, reason: MissedReason) -> None:
-        self._line.counters.add(Count.CALL_MISSED)
-        self._line.tell(Missed(None, users, caller, reason))
 
     def _came_before(self, incoming: Incoming) -> bool:
         key = key_of(incoming)
         return any(isinstance(one, IncomingCall) and one.key == key for one in self._calls.all())
 
     def _has_room(self, caller: Caller) -> bool:
-        early = [one.peer.address for one in self._calls.all() if one.state is State.RINGING]
-        return len(self._calls) < MAX_CALLS and has_room(early, caller.address)
+        early = [one.peer for one in self._calls.all() if one.state is State.RINGING]
+        return len(self._calls) < MAX_CALLS and has_room(early, caller)
 
     def _is_busy(self, user: str, caller: Caller) -> bool:
         """Whether the user is in a call, or calls somebody else than who calls him now."""

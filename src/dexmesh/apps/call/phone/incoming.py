@@ -105,7 +105,7 @@ class IncomingCall(Call):
             self.step(Event.LEAVE, now)
             refuse_media(self, self._incoming, body, now, to_tag=self._tag)
             self.tell_ended(EndReason.NO_COMMON_CODEC, Side.US, now, body.status)
-            self._tell_missed(MissedReason.NO_COMMON_CODEC)
+            self._tell_missed(MissedReason.NO_COMMON_CODEC, now)
             return
         self.user = user
         self.step(Event.ANSWER, now)
@@ -206,13 +206,13 @@ class IncomingCall(Call):
         )
         if event is not Event.LEAVE or status == UNAVAILABLE:
             is_cancelled = event in (Event.WITHDRAWN, Event.BYE)
-            self._tell_missed(MissedReason.CANCELLED if is_cancelled else MissedReason.NO_ANSWER)
+            reason = MissedReason.CANCELLED if is_cancelled else MissedReason.NO_ANSWER
+            self._tell_missed(reason, now)
 
-    def _tell_missed(self, reason: MissedReason) -> None:
+    def _tell_missed(self, reason: MissedReason, now: float) -> None:
         if isinstance(self._verdict, TurnedAway):
             reason = self._verdict.reason
-        self.line.counters.add(Count.CALL_MISSED)
-        self.line.tell(Missed(self.id, self._verdict.users, self.peer, reason))
+        self.line.tell_missed(Missed(self.id, self._verdict.users, self.peer, reason), now)
 
 
 def key_of(invite: Incoming) -> tuple[Address, str, str, int]:

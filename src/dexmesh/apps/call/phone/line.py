@@ -14,7 +14,8 @@ from urllib.parse import quote
 
 from dexmesh.apps.call.phone.counters import Count, Counters
 from dexmesh.apps.call.phone.people import Contacts, Directory, Random
-from dexmesh.apps.call.phone.values import AnswersAtOnce, Output, UserSettings, nobody
+from dexmesh.apps.call.phone.policy import MAX_MISSED_OF_ONE, StrangersQuota
+from dexmesh.apps.call.phone.values import AnswersAtOnce, Missed, Output, UserSettings, nobody
 from dexmesh.apps.call.sip.build import make_response
 from dexmesh.apps.call.sip.dialog import Dialog, DialogId
 from dexmesh.apps.call.sip.headers import Field
@@ -69,6 +70,7 @@ class Line:
         self.ended: list[Call] = []
         self._settings: dict[str, UserSettings] = {}
         self._outputs: list[Output] = []
+        self._quota = StrangersQuota(MAX_MISSED_OF_ONE)
         self._host = address_literal(own) + ("" if port == DEFAULT_PORT else f":{port}")
 
     # --- Telling the service
@@ -81,6 +83,13 @@ class Line:
         """Everything told since the last call, in order."""
         outputs, self._outputs = self._outputs, []
         return outputs
+
+    def tell_missed(self, missed: Missed, now: float) -> None:
+        """A call that nobody answered, unless the history has enough of this stranger."""
+        caller = missed.caller
+        if caller.is_contact or self._quota.take(caller.address, now) is None:
+            self.counters.add(Count.CALL_MISSED)
+            self.tell(missed)
 
     # --- Settings
 

@@ -25,6 +25,7 @@ IN_CALL_PER_S = 50.0  # ours: of one node, inside calls it has with us
 STRANGERS_PER_S = 50.0  # ours: of all strangers together; addresses are cheap
 MAX_EARLY_OF_ONE = 3  # docs/apps/sip.md §3 rule 5: calls of one node that ring
 MAX_EARLY = 30  # docs/apps/sip.md §3 rule 5: of all nodes
+MAX_EARLY_OF_STRANGERS = 15  # ours: of these, where a user wants strangers to ring
 MAX_MISSED_OF_ONE = 10  # ours: entries of one stranger in the history in QUOTA_S
 MAX_TEXTS_OF_ONE = 20  # ours: texts of one stranger in QUOTA_S
 MAX_STRANGERS = 100  # ours: in QUOTA_S; as in mail, their number is what counts
@@ -86,10 +87,14 @@ def judge_call(
     return Ring(ringing, is_waiting=first in busy, answers_itself=itself)
 
 
-def has_room(early: Iterable[Address], address: Address) -> bool:
+def has_room(early: Iterable[Caller], caller: Caller) -> bool:
     """Whether one more call of this node may begin while these nodes' calls are ringing."""
     all_of_them = list(early)
-    return len(all_of_them) < MAX_EARLY and all_of_them.count(address) < MAX_EARLY_OF_ONE
+    of_one = sum(one.address == caller.address for one in all_of_them)
+    if len(all_of_them) >= MAX_EARLY or of_one >= MAX_EARLY_OF_ONE:
+        return False
+    strangers = sum(not one.is_contact for one in all_of_them)
+    return caller.is_contact or strangers < MAX_EARLY_OF_STRANGERS
 
 
 class Bucket:

@@ -7,6 +7,7 @@ import pytest
 from dexmesh.apps.call.phone.counters import Count, Counters
 from dexmesh.apps.call.phone.identity import Caller
 from dexmesh.apps.call.phone.policy import (
+    MAX_EARLY_OF_STRANGERS,
     MAX_NODES,
     Rates,
     Ring,
@@ -92,10 +93,25 @@ def test_a_house_without_users_has_nobody_to_call() -> None:
 
 
 def test_three_of_one_and_thirty_in_all_ring() -> None:
-    assert has_room([BOB] * 2 + [EVE] * 27, BOB)
-    assert not has_room([BOB] * 3, BOB)
-    assert has_room([BOB] * 3, EVE)
-    assert not has_room([Address(bytes([252, n]) + bytes(14)) for n in range(30)], BOB)
+    bob, others = callers(BOB)[0], callers(*nodes(30))
+    assert has_room([bob] * 2 + others[:27], bob)
+    assert not has_room([bob] * 3, bob)
+    assert has_room([bob] * 3, others[0])
+    assert not has_room(others, bob)
+
+
+def test_strangers_who_may_ring_leave_half_to_contacts() -> None:
+    ringing = callers(*nodes(MAX_EARLY_OF_STRANGERS), is_contact=False)
+    assert not has_room(ringing, Caller(EVE))
+    assert has_room(ringing, callers(BOB)[0])
+
+
+def callers(*addresses: Address, is_contact: bool = True) -> list[Caller]:
+    return [Caller(one, is_contact=is_contact) for one in addresses]
+
+
+def nodes(count: int) -> list[Address]:
+    return [Address(bytes([252, number]) + bytes(14)) for number in range(count)]
 
 
 def ask(rates: Rates, now: float, *, in_call: bool = False, who: Address = BOB) -> TooMuch | None:

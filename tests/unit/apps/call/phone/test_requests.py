@@ -6,6 +6,7 @@ import pytest
 
 from dexmesh.apps.call.phone.core import uri_at
 from dexmesh.apps.call.phone.counters import Count
+from dexmesh.apps.call.phone.policy import MAX_MISSED_OF_ONE
 from dexmesh.apps.call.phone.values import (
     CallError,
     Ended,
@@ -489,6 +490,17 @@ def test_whoever_rang_too_cannot_end_the_call_with_another(world: World) -> None
     )
     assert statuses(world.put(bye)) == [481]
     assert world.ann.all(Ended) == []
+
+
+def test_a_stranger_who_may_ring_fills_no_history(world: World) -> None:
+    world.ann.configure(strangers_ring=True)
+    for number in range(30):
+        branch, call_id = f"z9hG4bK{number}", f"c{number}"
+        world.put(invite(source=EVE, branch=branch, call_id=call_id), EVE)
+        world.put(request("CANCEL", source=EVE, branch=branch, call_id=call_id), EVE)
+        world.run(1.0)
+    assert len(world.ann.all(Ringing)) == 30
+    assert len(world.ann.all(Missed)) == MAX_MISSED_OF_ONE
 
 
 def test_who_answered_behind_many_others_can_hang_up(world: World) -> None:
