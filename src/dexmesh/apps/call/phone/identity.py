@@ -3,7 +3,7 @@
 Place     core.py, texts.py hand in From and the source address -> here -> policy.py, outputs
 Spec      docs/apps/sip.md §3 rules 1, 2; RFC 3261 §8.1.1.3
 Keeps     `Caller.address` is the source of the packet; a From that names another node is refused;
-          what was only claimed is in fields that say so, short and without control characters
+          what was only claimed is in fields that say so, short and without control characters and `"`
 Not here  whether the caller may ring (policy.py)
 """
 
@@ -50,6 +50,6 @@ def identify(claimed: NameAddr, source: Address, contacts: Contacts) -> Caller |
 
 
 def _short(text: str) -> str:
-    """One line that a terminal may show."""
-    clean = "".join(char if char.isprintable() else " " for char in text[:1000])
+    """One line that a terminal may show, in quotes that it does not end."""
+    clean = "".join(char if char.isprintable() else " " for char in text[:1000]).replace('"', "'")
     return " ".join(clean.split())[:MAX_CLAIM_CHARS]

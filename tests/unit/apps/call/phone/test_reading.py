@@ -101,6 +101,7 @@ def test_any_claim_is_one_short_printable_line(display: str, user: str) -> None:
     for text in (caller.claimed_name, caller.claimed_user):
         assert len(text) <= MAX_CLAIM_CHARS
         assert text.isprintable()
+        assert '"' not in text  # people see it in quotes
 
 
 @pytest.mark.parametrize(
