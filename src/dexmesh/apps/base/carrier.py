@@ -57,11 +57,15 @@ class Fate(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Carried:
-    """The end of a try; `reason` is for a person, `after_s` the least pause the other side asks for."""
+    """The end of a try; `reason` is for a person, `after_s` the least pause the other side asks for.
+
+    `is_answered`: the other side said so itself; nobody being there is no answer.
+    """
 
     fate: Fate
     reason: str = ""
     after_s: float = 0.0
+    is_answered: bool = False
 
 
 class Carrier(Protocol):

@@ -162,7 +162,9 @@ class Texting:
         if done.state is not TextState.UNDELIVERED:
             fate = Fate.DELIVERED if done.state is TextState.DELIVERED else Fate.REFUSED
             await self._settle(text, _FINAL[fate], "" if fate is Fate.DELIVERED else done.reason)
-        carried = Carried(fate, done.reason, float(done.retry_after_s or 0))
+        carried = Carried(
+            fate, done.reason, float(done.retry_after_s or 0), is_answered=done.status != 0
+        )
         watched = self._watched.get(text.message_id)
         if watched is not None and not watched.done():
             watched.set_result(carried)

@@ -3,7 +3,8 @@
 Place     queue/ says what is due, delivery.py who lives -> here -> base/carrier.py
 Spec      docs/apps/sip.md §3 (MESSAGE); docs/decisions/0013
 Keeps     texts for one node go one after the other, in order; MAX_NODES at a time; a node that showed
-          itself is tried at once; what became of a text is on disk before the next one goes
+          itself is tried at once, but not one that has just said "not now"; what became of a text is
+          on disk before the next one goes
 Not here  the mails (delivery.py), the rows (queue/texts.py), SIP (call/)
 """
 
@@ -11,7 +12,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from dexmesh.apps.base.carrier import TAKEN_OUT, Carrier, Fate, QueuedText
@@ -24,6 +26,7 @@ AT_ONCE = 20  # ours: texts for one node fetched at a time
 LONGEST_SLEEP_S = 10.0  # ours
 TROUBLE_S = 10.0  # ours: pause after our own disk said no
 WATCHED = 1024  # ours: nodes whose return is noticed
+AGAIN_AFTER_S = 60.0  # ours, as for mails: who answered "not now" is not asked sooner after a sign
 GAVE_UP = "it could not be delivered in 14 days"
 
 log = logging.getLogger(__name__)
@@ -32,18 +35,21 @@ log = logging.getLogger(__name__)
 class TextDelivery:
     """One per worker; `run` goes on for ever. Without a carrier texts wait."""
 
-    def __init__(self, queue: TextQueue) -> None:
+    def __init__(self, queue: TextQueue, clock: Callable[[], float] = time.monotonic) -> None:
         self.counts = {"delivered": 0, "refused": 0, "put off": 0}
         self._queue = queue
         self._carrier: Carrier | None = None
         self._tasks: dict[Address, asyncio.Task[None]] = {}
         self._silent: frozenset[Address] = frozenset()
         self._shown: set[Address] = set()
+        self._clock = clock
+        self._resting: dict[Address, float] = {}
         self._wake = queue.news
 
     def heard(self, address: Address) -> None:
-        """That node gave a sign of life."""
-        if address in self._silent:
+        """That node gave a sign of life. Its answer to a text is one, too: it begins no new try."""
+        if address in self._silent and self._resting.get(address, 0.0) <= self._clock():
+            self._resting.pop(address, None)
             self._shown.add(address)
             self._wake.set()
 
@@ -79,6 +85,7 @@ class TextDelivery:
         except MailError:
             return tuple(self._silent)
         self._silent = frozenset(found)
+        self._resting = {one: at for one, at in self._resting.items() if one in self._silent}
         return found
 
     async def run(self) -> None:
@@ -144,6 +151,8 @@ class TextDelivery:
             self.counts["delivered" if carried.fate is Fate.DELIVERED else "refused"] += 1
             return True
         self._silent |= {text.address}
+        if carried.is_answered:
+            self._resting[text.address] = self._clock() + max(AGAIN_AFTER_S, carried.after_s)
         overdue = await self._queue.put_off(text.address, carried.reason, carried.after_s)
         self.counts["put off"] += 1
         for over in overdue:

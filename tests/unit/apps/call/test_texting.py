@@ -131,7 +131,9 @@ def test_an_absent_node_leaves_the_text_waiting_in_the_queue(tmp_path: Path) -> 
         assert (sent["state"], sent["reason"]) == ("waiting", "no answer")
         assert (await world.state())[0] is State.WAITING
         again = await world.texting.carry(world.queue.texts[0])
-        assert (again.fate, again.after_s) == (Fate.LATER, 30.0)
+        assert (again.fate, again.after_s, again.is_answered) == (Fate.LATER, 30.0, False)
+        world.answer = TextDone(TextId(2), "", TextState.UNDELIVERED, 503, "too much to do there")
+        assert (await world.texting.carry(world.queue.texts[0])).is_answered
         assert len({message_id for _uri, _body, message_id in world.sent}) == 1
         (row,) = await world.texting.waiting("stuart")
         assert (row["id"], row["is_offered_as_mail"]) == ("t1", False)

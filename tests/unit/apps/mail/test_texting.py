@@ -12,7 +12,7 @@ from dexmesh.apps.base.carrier import Carried, Fate, QueuedText
 from dexmesh.apps.base.home import Home
 from dexmesh.apps.mail.proto.schedule import LIFE_S
 from dexmesh.apps.mail.queue import MailQueue, tables, texts
-from dexmesh.apps.mail.texting import LONGEST_SLEEP_S, TextDelivery
+from dexmesh.apps.mail.texting import AGAIN_AFTER_S, LONGEST_SLEEP_S, TextDelivery
 from dexmesh.errors import AppError, MailError
 from dexmesh.wire.address import Address
 
@@ -91,6 +91,32 @@ def test_texts_go_in_order_one_at_a_time_and_are_gone_then(tmp_path: Path) -> No
         assert carrier.carried == ["one", "two", "three"]
         assert carrier.most_at_once == 1
         assert await queue.texts.list() == []
+        task.cancel()
+
+    played(tmp_path, script)
+
+
+@pytest.mark.parametrize(("asked_s", "rests_s"), [(0.0, AGAIN_AFTER_S), (300.0, 300.0)])
+def test_a_node_that_answers_not_now_is_not_asked_again_for_answering(
+    tmp_path: Path, asked_s: float, rests_s: float
+) -> None:
+    async def script(queue: MailQueue, time: Time) -> None:
+        delivery = TextDelivery(queue.texts, time)
+        refusal = Carried(Fate.LATER, "too much to do there", asked_s, is_answered=True)
+        carrier = FakeCarrier(lambda _text: refusal)
+        delivery.take_carrier(carrier)
+        await queue.texts.add(text("one"))
+        task = asyncio.create_task(delivery.run())
+        await until(lambda: delivery.counts["put off"] == 1)
+        time.now += 1
+        delivery.heard(DAVE)  # its answer, as the phone tells it
+        await asyncio.sleep(0.1)
+        assert carrier.carried == ["one"]
+        time.now += rests_s
+        await delivery.silent_nodes()
+        delivery.heard(DAVE)
+        await until(lambda: delivery.counts["put off"] == 2)
+        assert carrier.carried == ["one", "one"]
         task.cancel()
 
     played(tmp_path, script)
