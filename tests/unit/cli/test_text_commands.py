@@ -15,6 +15,7 @@ from typer.testing import CliRunner, Result
 
 from dexmesh.apps.base import carrier
 from dexmesh.apps.base.home import HOME_VARIABLE
+from dexmesh.apps.call.phone.values import CallError
 from dexmesh.cli import text
 from dexmesh.cli.main import app
 from dexmesh.cli.output import Exit
@@ -196,6 +197,20 @@ def test_what_was_not_shown_stays_new(world: PhoneWorld) -> None:
     assert first.endswith("alice: of a stranger")
     assert second.endswith("alice: first")
     assert at(world.bob, "texts", "--news").stdout == ""
+
+
+def test_texts_can_be_read_on_a_full_disk(
+    world: PhoneWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    at(world.bob, "text", "alice", "hello")
+
+    async def fail(*_arguments: object) -> None:
+        raise CallError("the history of calls cannot be used: database or disk is full")
+
+    for change in ("mark_seen", "take_in"):
+        monkeypatch.setattr(world.alice.history, change, fail)
+    for _ in range(2):
+        assert run("texts", "--news").stdout.endswith("bob: hello\n")
 
 
 def test_strangers_wait_in_requests(world: PhoneWorld) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 from dexmesh.apps.base.arguments import (
@@ -335,11 +336,13 @@ async def _entries(
     service: PhoneService, book: AddressBook, user: str, arguments: Arguments
 ) -> dict[str, Any]:
     """The entries asked for, oldest first; with `seen` these, and no others, are no news any more."""
-    await service.history.take_in(user, lambda address: book.petname_of(address) is not None)
-    entries = await service.history.find(_question(user, arguments, book))
+    history = service.history
+    with suppress(CallError):  # a full disk: he stays among the strangers for now
+        await history.take_in(user, lambda address: book.petname_of(address) is not None)
+    entries = await history.find(_question(user, arguments, book))
     if flag_of(arguments, "seen"):
-        news = [one.number for one in entries if not one.is_seen]
-        await service.history.mark_seen(user, news)
+        with suppress(CallError):  # likewise: they stay new
+            await history.mark_seen(user, [one.number for one in entries if not one.is_seen])
     return {"entries": [entry_facts(one, book.petname_of) for one in entries]}
 
 
