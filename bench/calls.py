@@ -36,7 +36,7 @@ class Everybody:
         """No."""
         return False
 
-    def petname_of(self, _address: Address, /) -> str | None:
+    def petname_of(self, _address: Address, _user: str, /) -> str | None:
         """Nothing."""
         return None
 

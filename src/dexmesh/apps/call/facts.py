@@ -46,14 +46,14 @@ def call_facts(view: CallView, statistics: dict[str, Any] | None) -> dict[str, A
     }
 
 
-def entry_facts(entry: Entry, petname_of: Callable[[Address], str | None]) -> dict[str, Any]:
+def entry_facts(entry: Entry, petname_of: Callable[[Address, str], str | None]) -> dict[str, Any]:
     """A call or a text of the history."""
     return {
         "number": entry.number,
         "kind": str(entry.kind),
         "is_outgoing": entry.is_outgoing,
         "address": format_address(entry.address),
-        "petname": petname_of(entry.address) or "",
+        "petname": petname_of(entry.address, entry.remote_user) or "",
         "user": entry.remote_user,
         "claimed_name": entry.claimed_name,
         "is_request": entry.is_request,

@@ -99,9 +99,9 @@ def _uri(text: str) -> SipUri:
         ) from None
 
 
-def _name(book: AddressBook, address: Address) -> str:
+def _name(book: AddressBook, address: Address, user: str = "") -> str:
     try:
-        return book.petname_of(address) or ""
+        return book.petname_of(address, user) or ""
     except (DexmeshError, OSError):
         return ""
 
@@ -120,9 +120,9 @@ class Acquaintances:
         """Whether nothing at all is wanted from there."""
         return self._is_blocked(address)
 
-    def petname_of(self, address: Address, /) -> str | None:
+    def petname_of(self, address: Address, user: str = "", /) -> str | None:
         """What the contact there is called here."""
-        return _name(self._book, address) or None
+        return _name(self._book, address, user) or None
 
 
 class Inhabitants:

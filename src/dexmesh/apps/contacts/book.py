@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
+from dexmesh.apps.base.domains import literal
 from dexmesh.apps.base.mailbox import Mailbox
 from dexmesh.apps.contacts.contact import (
     Contact,
@@ -119,9 +120,13 @@ class AddressBook:
         entry = self._fresh().entries.get(petname.lower())
         return entry.addresses[0] if entry is not None and entry.addresses else None
 
-    def petname_of(self, address: Address) -> str | None:
-        """What the (first) contact on that node is called."""
+    def petname_of(self, address: Address, user: str = "") -> str | None:
+        """What the contact on that node is called; of several the one who has this user name there."""
         contacts = self.by_address(address)
+        if len(contacts) > 1 and user:
+            named = self.by_mailbox(Mailbox(user, literal(address)))
+            if named in contacts:
+                return named.petname
         return contacts[0].petname if contacts else None
 
     def by_mailbox(self, mail: Mailbox) -> Contact | None:

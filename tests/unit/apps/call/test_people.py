@@ -7,13 +7,16 @@ from pathlib import Path
 import pytest
 
 from dexmesh.apps.base.mailbox import parse_mailbox
-from dexmesh.apps.call.people import find_target
+from dexmesh.apps.base.me import Me
+from dexmesh.apps.call.people import Acquaintances, find_target
 from dexmesh.apps.contacts.book import AddressBook
 from dexmesh.apps.contacts.contact import Contact
 from dexmesh.errors import AppError, ContactError
 from dexmesh.wire.address import parse_address
+from dexmesh.wire.keys import PublicKey
 
 BOB = parse_address("fc00::b")
+KEY = PublicKey(bytes(32))  # ours; it is not asked
 
 
 @pytest.fixture
@@ -43,6 +46,14 @@ def test_a_person_is_named_by_petname_and_nobody_else_at_his_node_is(
 ) -> None:
     target = find_target(book, typed)
     assert (target.uri.text, target.name) == (uri, name)
+
+
+def test_of_several_at_a_node_the_one_who_says_so_is_named(book: AddressBook) -> None:
+    people = Acquaintances(Me(KEY, parse_address("fc00::a")), book, lambda _address: False)
+    book.add(Contact("ann", "Ann B", (parse_mailbox("ann@[IPv6:fc00::b]"),)))
+    names = [people.petname_of(BOB, user) for user in ("bob", "BOB", "ann", "zoe", "")]
+    assert names == ["bobby", "bobby", "ann", "ann", "ann"]
+    assert people.petname_of(parse_address("fc00::1"), "bob") is None
 
 
 @pytest.mark.parametrize(

@@ -106,7 +106,7 @@ class Phone:
         contacts = line.contacts
         peer = Caller(
             address,
-            contacts.petname_of(address),
+            contacts.petname_of(address, target.user),
             claimed_user=target.user,
             is_contact=contacts.is_contact(address),
         )

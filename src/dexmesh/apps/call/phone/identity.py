@@ -21,7 +21,8 @@ MAX_CLAIM_CHARS = 64  # ours
 class Caller:
     """The other side of a call or a text.
 
-    `petname` is ours for a contact, None for a stranger. `claimed_user` and `claimed_name` are
+    `petname` is ours for a contact (where several share the node, the one he says he is), None for a
+    stranger. `claimed_user` and `claimed_name` are
     what his From says; nobody checked them. `is_flagged`: his From names no node of the mesh.
     """
 
@@ -38,11 +39,11 @@ def identify(claimed: NameAddr, source: Address, contacts: Contacts) -> Caller |
     named = claimed.address
     if named is not None and named != source:
         return None
-    uri = claimed.sip
+    user = _short("" if claimed.sip is None else claimed.sip.user)
     return Caller(
         address=source,
-        petname=contacts.petname_of(source),
-        claimed_user=_short("" if uri is None else uri.user),
+        petname=contacts.petname_of(source, user),
+        claimed_user=user,
         claimed_name=_short(claimed.display),
         is_contact=contacts.is_contact(source),
         is_flagged=named is None,

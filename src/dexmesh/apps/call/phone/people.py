@@ -24,8 +24,8 @@ class Contacts(Protocol):
         """Whether nothing at all is wanted from there."""
         ...
 
-    def petname_of(self, address: Address, /) -> str | None:
-        """What the contact there is called here."""
+    def petname_of(self, address: Address, user: str, /) -> str | None:
+        """What the contact there is called here; `user`: who of several, as far as it is known."""
         ...
 
 

@@ -36,7 +36,7 @@ class Book:
     def is_blocked(self, address: Address, /) -> bool:
         return address in self.blocked
 
-    def petname_of(self, address: Address, /) -> str | None:
+    def petname_of(self, address: Address, _user: str, /) -> str | None:
         return f"pet-{address[-1]:x}" if self.is_contact(address) else None
 
 
