@@ -256,12 +256,19 @@ def test_a_second_call_is_taken_while_the_first_is_on_hold_and_they_change_place
     assert one.heard_s(heard_first, SECOND_HZ) == 0
 
 
-def test_keys_of_the_phone_take_a_second_call_and_go_from_one_to_the_other(two: Two) -> None:
+def test_keys_of_the_phone_call_take_a_second_call_and_go_from_one_to_the_other(two: Two) -> None:
     two.b.switch(call_waiting=True)
     ends = ("--play", str(two.b.tone), "--record", str(two.b.heard))
     argv = [*DEXMESH, "phone", *ends, "--home", str(two.b.home), "--user", two.b.user]
     with Terminal(two.b.machine.command(argv)) as desk:
         desk.expect("when it rings: a answers", LIMIT_S)
+        with two.a.sit_down("--auto-answer") as called:
+            desk.type("cann\r")
+            called.expect("established")
+            desk.expect("codec opus", LIMIT_S)
+            desk.type("q")
+            called.expect("ended", by="them")
+            desk.expect("you hung up", LIMIT_S)
         with two.a.call("bob") as first:
             desk.expect("ann is calling", LIMIT_S)
             desk.type("a")

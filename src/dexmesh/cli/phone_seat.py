@@ -1,6 +1,6 @@
-"""`dexmesh phone` alone: the phone on this person's desk. It rings, answers, and shows what comes.
+"""`dexmesh phone` alone: the phone on this person's desk. It rings, answers, calls, shows what comes.
 
-Place     cli/phone_commands.py -> here -> call_line.py; control socket (phone.attach, call.answer)
+Place     cli/phone_commands.py -> here -> call_line.py; control socket (phone.attach, call.answer, dial)
 Spec      issue 5 (rings, answers, auto-answer); docs/apps/phone.md
 Keeps     one call at a time has the sound, others are on hold or ring; a service that is started anew is
           waited for; whatever ends this program hangs up
@@ -30,6 +30,7 @@ from dexmesh.cli.inbox import CommandRefused, Event, Happening, Key, Quit, Strea
 from dexmesh.cli.output import example, misused, note, reports_errors
 from dexmesh.cli.phone import app
 from dexmesh.cli.service import HomeOption, UserOption
+from dexmesh.cli.typed_line import TypedLine
 from dexmesh.errors import AppError, DexmeshError, NoServiceError, PermissionNeededError
 
 RETRY_S: Final = 2.0  # ours: between tries to find the service again
@@ -56,11 +57,12 @@ def phone(
         bool, typer.Option("--json", help="One JSON object a line for everything that happens.")
     ] = False,
 ) -> None:
-    """The phone. Alone, it is one: it rings, answers, and shows what comes.
+    """The phone. Alone, it is one: it rings, answers, calls, and shows what comes.
 
-    Missed calls and texts are shown as they come; q or Ctrl-C ends it. When it rings: a answers, d declines.
-    In a call: q hangs up, h holds, m mutes, 0-9 * # are sent. When a second call rings: a hangs up and
-    answers, s holds this one and answers, d declines; s then goes from one to the other.
+    Missed calls and texts are shown as they come; q or Ctrl-C ends it. c calls: type a name or an address
+    and Enter. When it rings: a answers, d declines. In a call: q hangs up, h holds, m mutes, 0-9 * # are
+    sent. When a second call rings: a hangs up and answers, s holds this one and answers, d declines; s then
+    goes from one to the other.
     """
     if context.invoked_subcommand is not None:
         _refuse_options(context)
@@ -92,6 +94,7 @@ class DeskPhone:
         self._may_stand_by = False
         self._held: list[SeatedLine] = []  # behind the current one, the latest last
         self._waiting: dict[int, Event] = {}
+        self._typed: TypedLine | None = None  # whom to call
         self._is_greeted = self._is_ending = False
 
     def run(self) -> None:
@@ -122,7 +125,7 @@ class DeskPhone:
         if not self._is_greeted:
             words = [f"the phone of {status['user']}: {status['uris'][0]}", *_news(news)]
             if self._line.has_keys:
-                words.append("when it rings: a answers, d declines; q ends")
+                words.append("c calls somebody; when it rings: a answers, d declines; q ends")
         if status["switches"]["do_not_disturb"]:
             words.append("do not disturb is on: nothing rings (`dexmesh phone dnd off`)")
         self._is_greeted = True
@@ -130,7 +133,11 @@ class DeskPhone:
         self._tell({**event, "news": news}, "\n".join(words))
 
     def _tell(self, event: Event, words: str) -> None:
+        if self._typed is not None:
+            self._typed.hide()
         self._line.show.tell(event, words)
+        if self._typed is not None:
+            self._typed.show()
 
     # --- What happens
 
@@ -173,7 +180,8 @@ class DeskPhone:
         try:
             seated.handle(happening, now)
         except DexmeshError as error:  # somebody else was quicker, or the caller gave up
-            self._tell({"event": "trouble", "text": str(error)}, str(error))
+            words = str(error) + (f"\n  {error.hint}" if error.hint else "")
+            self._tell({"event": "trouble", "text": str(error), "hint": error.hint}, words)
             seated.close()
 
     def _attach(self, now: float) -> None:
@@ -226,6 +234,7 @@ class DeskPhone:
 
     def _end(self, now: float) -> None:
         self._is_ending = True
+        self._stop_typing()
         self._stand_down()
         for seated in self._all():
             seated.call.hang_up(now) if seated.is_begun else seated.close()
@@ -256,6 +265,7 @@ class DeskPhone:
             _beep()
             return
         self._stand_down()  # the service rang instead: that call is not for a seat that stands by
+        self._stop_typing()
         self._tell(event, f"{caller} is calling")
         facts = event["caller"]
         story = Story(caller, str(facts["petname"] or facts["address"]), str(facts["address"]))
@@ -358,8 +368,7 @@ class DeskPhone:
     def _handle_key(self, char: str, now: float) -> None:
         current = self._current
         if current is None:
-            if char in "qQ\x04":
-                self._end(now)
+            self._handle_idle_key(char, now)
         elif not current.is_begun:
             if char in "aA\n\r ":
                 self._answer()
@@ -367,6 +376,8 @@ class DeskPhone:
                 self._line.commander.send("call.decline", call=current.call.story.call)
         elif self._waiting and char in "aA":
             self._take_waiting(now)
+        elif char in "sS" and current.call.story.since is None:
+            pass  # whom we call has to answer first: one who is not there yet cannot be held
         elif self._waiting and char in "sS":
             self._hold_and_take_waiting(now)
         elif self._held and char in "sS":
@@ -376,6 +387,33 @@ class DeskPhone:
             self._line.commander.send("call.decline", call=call)
         else:
             current.handle(Key(char), now)
+
+    def _handle_idle_key(self, char: str, now: float) -> None:
+        if self._typed is not None:
+            name = self._typed.take(char)
+            if name is not None:
+                self._typed = None
+            if name:
+                self._dial(name)
+        elif char in "qQ\x04":
+            self._end(now)
+        elif char in "cC":
+            self._typed = TypedLine("call: ")
+
+    def _stop_typing(self) -> None:
+        """There is something else to do for the keys."""
+        if self._typed is not None:
+            self._typed.hide()
+            self._typed = None
+
+    def _dial(self, name: str) -> None:
+        self._stand_down()  # that seat may have the sound card
+        try:
+            self._current = SeatedLine(self._line, self._wishes, Story(name, name), may_number=True)
+        except DexmeshError as error:
+            self._tell({"event": "trouble", "text": str(error), "hint": error.hint}, str(error))
+            return
+        self._current.begin("call.dial", to=name)
 
     def _take_waiting(self, now: float) -> None:
         """End this call; the one that waits is answered as soon as this is over."""

@@ -30,6 +30,7 @@ from dexmesh.wire.address import format_address
 from tests.unit.cli.phone_world import LoopSeat, Person, PhoneWorld
 
 RATE = 8000
+NOBODY = "nobody is called 'bop' in the address book"
 
 
 @pytest.fixture
@@ -454,6 +455,38 @@ def test_a_phone_waits_for_a_service_that_comes_back(world: PhoneWorld, bob: Per
             time.sleep(0.05)
         run("text", "bob", "are you back?")
         there.wait_for("text")
+
+
+def test_somebody_is_called_from_the_phone_by_typing_a_name(world: PhoneWorld, bob: Person) -> None:
+    alice = Person(world.alice)
+    with bob.at_desk() as here, alice.at_desk() as there:
+        bob.press("cbop\r")
+        assert "contact list" in here.wait_for("trouble", text=NOBODY)["hint"]
+        bob.press("calicx\x7fe\r")
+        there.wait_for("ringing", call=1)
+        alice.press("a")
+        here.wait_for("established", call=1)
+        bob.press("q")
+        there.wait_for("ended", by="them")
+        bob.press("calic")
+        alice.press("cbob\r")  # who calls takes the keys for the bell
+        here.wait_for("ringing", call=2)
+        bob.press("a")
+        there.wait_for("established", call=2)
+    assert f"calling alice (sip:alice@[{format_address(world.alice.me.address)}])" in bob.told.words
+
+
+def test_a_phone_that_answers_by_itself_calls_too_and_stands_by_again(
+    world: PhoneWorld, bob: Person
+) -> None:
+    alice = Person(world.alice)
+    with bob.at_desk(answers=True) as here, alice.at_desk(answers=True):
+        _wait_standing_by(world)
+        bob.press("calice\n")
+        here.wait_for("established")
+        bob.press("q")
+        here.wait_for("ended", by="us")
+        _wait_standing_by(world)
 
 
 def test_whoever_ends_a_phone_hangs_up(world: PhoneWorld, bob: Person) -> None:
