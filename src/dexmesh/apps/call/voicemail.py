@@ -157,13 +157,14 @@ class Voicemail:
 
     async def _answer(self, event: Unanswered, user: str) -> None:
         """Be the seat of this call until it is over."""
-        machine = _Machine(event, user, self._folder)
+        machine, greeting = _Machine(event, user, self._folder), self._greeting()
+        seat: Seat | None = None
         try:
-            greeting = self._greeting()
             seat = self._make_seat(greeting)
             line = self._service.take_for_machine(event.call, user, seat.port)
-        except DexmeshError as error:
+        except DexmeshError as error:  # a person was quicker, or there is no port
             log.warning("voicemail cannot answer", extra={"reason": str(error)})
+            greeting.close() if seat is None else seat.stop()
             with contextlib.suppress(CallError):
                 self._service.phone.decline(event.call, time.monotonic(), status=UNAVAILABLE)
             self._service.pump()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import io
 import json
 import shlex
@@ -16,7 +17,8 @@ from dexmesh.apps.call.media.offer import Agreed, AgreedFormat
 from dexmesh.apps.call.media.plan import MediaPlan
 from dexmesh.apps.call.media.sdp import Direction
 from dexmesh.apps.call.phone.identity import Caller
-from dexmesh.apps.call.phone.values import CallId, Unanswered, UserSettings
+from dexmesh.apps.call.phone.values import CallError, CallId, Unanswered, UserSettings
+from dexmesh.apps.call.seat.sockets import MediaSockets
 from dexmesh.apps.call.seats import SeatLine
 from dexmesh.apps.call.service import PhoneService
 from dexmesh.apps.call.sip.uri import parse_uri
@@ -189,6 +191,32 @@ def test_a_caller_who_cannot_be_recorded_is_not_kept_waiting(tmp_path: Path) -> 
         assert entry.state is State.MISSED
 
     played(tmp_path, script)
+
+
+def test_a_machine_that_comes_too_late_gives_its_ports_back(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        ports: list[int] = []
+
+        def take_for_machine(_call: CallId, _user: str, port: int) -> SeatLine:
+            ports.append(port)
+            raise CallError("that call has been answered already")
+
+        world.service.me = SimpleNamespace(address=HERE)
+        world.service.take_for_machine = take_for_machine
+        world.service.pump = lambda: None
+        await world.voicemail.open()
+        world.service.unanswered(Unanswered(CallId(7), ("stuart",), Caller(DAVE)))
+        async with asyncio.timeout(10):
+            while not world.declined:  # noqa: ASYNC110 a test waits
+                await asyncio.sleep(0.01)
+        await world.voicemail.close()
+        MediaSockets("::1", range(ports[0], ports[0] + 2)).close()
+
+    gc.disable()
+    try:
+        played(tmp_path, script)
+    finally:
+        gc.enable()
 
 
 def test_the_words_of_the_mail_say_who_and_how_to_call_back() -> None:
