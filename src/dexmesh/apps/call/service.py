@@ -88,13 +88,14 @@ class PhoneService:
         self._heard = heard
         self._signs: set[Address] = set()
         self._sign_timer: asyncio.TimerHandle | None = None
+        self._transport = SipTransport(
+            me.address, self._take, self._fail, is_known=contacts.is_contact
+        )
         self._phone = Phone(
             *(me.address, settings.phone.port, contacts, directory, random.SystemRandom()),
             codecs=catalogue.formats(),
             answers_at_once=self._sit_down,
-        )
-        self._transport = SipTransport(
-            me.address, self._take, self._fail, is_known=contacts.is_contact
+            is_own=self._transport.is_own,
         )
         self._directory = directory
         self._texts: dict[TextId, asyncio.Future[TextDone]] = {}

@@ -100,6 +100,15 @@ class SipTransport:
         else:
             self._call(peer, data)
 
+    def is_own(self, peer: Peer) -> bool:
+        """Whether what came from our own address came from here, and not from another program.
+
+        Anybody on this machine may send from that address, but not from a port that we hold.
+        """
+        if not peer.is_tcp:
+            return self._socket is not None and peer.port == self._socket.getsockname()[1]
+        return any(one.local_port == peer.port for one in self._connections.values())
+
     # --- UDP ----------------------------------------------------------------------------------------
 
     def handle_datagram(self, data: bytes, source: tuple[Any, ...]) -> None:
@@ -254,6 +263,7 @@ class _Connection(asyncio.Protocol):
 
     def __init__(self, owner: SipTransport) -> None:
         self.peer = Peer(Address(bytes(16)), 0, is_tcp=True)
+        self.local_port = 0
         self._owner = owner
         self._decoder = StreamDecoder()
         self._transport: asyncio.Transport | None = None
@@ -267,6 +277,7 @@ class _Connection(asyncio.Protocol):
             self._transport.abort()
             return
         self.peer, self._is_admitted = peer, True
+        self.local_port = int(transport.get_extra_info("sockname")[1])
         self._wait()
 
     def data_received(self, data: bytes) -> None:

@@ -103,6 +103,20 @@ def test_an_answer_over_tcp_takes_the_connection_the_question_came_by() -> None:
     played(script)
 
 
+def test_what_comes_from_our_own_ports_is_told_from_what_others_here_send() -> None:
+    async def script(one: End, other: End) -> None:
+        one.transport.send(Peer(HERE, one.port), b"hello")
+        one.transport.send(Peer(HERE, one.tcp_port, is_tcp=True), MESSAGE)
+        await one.until(lambda: len(one.came) == 2)
+        other.transport.send(Peer(HERE, one.port), b"hello")
+        other.transport.send(Peer(HERE, one.tcp_port, is_tcp=True), MESSAGE)
+        await one.until(lambda: len(one.came) == 4)
+        owns = [one.transport.is_own(peer) for _, peer in one.came]
+        assert owns == [True, True, False, False]
+
+    played(script)
+
+
 def test_a_port_where_nobody_listens_is_told_once_for_all_that_waited() -> None:
     async def script(one: End, _other: End) -> None:
         closed = socket.socket(socket.AF_INET6, socket.SOCK_STREAM)

@@ -10,7 +10,7 @@ Not here  the parts: frontdesk.py (requests from outside), outgoing.py and incom
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 from dexmesh.apps.call.media.formats import SOUND_FORMATS, Format
@@ -63,7 +63,8 @@ class Phone:
     """One per node. Performs no I/O and never reads a clock; `now` is monotonic seconds.
 
     `codecs` is what the seats of this machine can have: a call without any of them does not ring.
-    `answers_at_once` is called from inside `handle_message`, and must not call the phone.
+    `answers_at_once` is called from inside `handle_message`, and must not call the phone. `is_own`:
+    whether what came from the own address was sent by this phone.
     Commands raise CallError.
     """
 
@@ -76,8 +77,9 @@ class Phone:
         random: Random,
         codecs: tuple[Format, ...] = SOUND_FORMATS,
         answers_at_once: AnswersAtOnce = nobody,
+        is_own: Callable[[Peer], bool] = lambda _peer: True,
     ) -> None:
-        self._line = Line(own, port, contacts, directory, random, answers_at_once)
+        self._line = Line(own, port, contacts, directory, random, answers_at_once, is_own)
         self._calls = Calls()
         self._texts = Texts(self._line)
         self._asking = Asking(self._line)

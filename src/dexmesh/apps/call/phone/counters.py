@@ -33,6 +33,7 @@ class Count(StrEnum):
     TOO_MANY_CALLS = "refused: too many calls"
     TOO_MANY_TEXTS = "refused: too many texts"
     FORGED = "refused: From names another node"
+    NOT_OURS = "refused: from another program of this machine"
     BLOCKED = "refused: blocked"
     WRONG_PEER = "refused: of a call with somebody else"
     NO_USER = "refused: nobody of that name"

@@ -63,6 +63,8 @@ class FrontDesk:
         serve = _SERVES.get(request.method)
         if caller is None:
             line.refuse(incoming, 403, Count.FORGED, now)
+        elif address == line.own and not line.is_own(incoming.peer):
+            line.refuse(incoming, 403, Count.NOT_OURS, now)
         elif line.contacts.is_blocked(address):
             line.refuse(incoming, 403, Count.BLOCKED, now)
         elif request.method in IN_DIALOG_ONLY:

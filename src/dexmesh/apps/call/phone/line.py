@@ -8,7 +8,7 @@ Not here  what to send when (the parts), repeating it (sip/transaction.py)
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Final, Protocol
 from urllib.parse import quote
 
@@ -57,9 +57,11 @@ class Line:
         directory: Directory,
         random: Random,
         answers_at_once: AnswersAtOnce = nobody,
+        is_own: Callable[[Peer], bool] = lambda _peer: True,
     ) -> None:
         self.own = own
         self.answers_at_once = answers_at_once
+        self.is_own = is_own
         self.contacts = contacts
         self.directory = directory
         self.random = random

@@ -85,6 +85,16 @@ def test_what_a_caller_claims_is_short_and_clean(world: World) -> None:
     assert caller.claimed_user.isprintable()
 
 
+def test_other_programs_of_this_machine_do_not_speak_as_its_users(world: World) -> None:
+    answers = world.put(invite(source=ANN, from_="<sip:amy@[fc00::a]>"), ANN, port=40_000)
+    world.run(0.1)
+    assert world.ann.all(Ringing) == []
+    assert world.ann.phone.counters[Count.NOT_OURS] == 1
+    assert answers == []  # the answer went to ANN, who has no phone at that port
+    world.put(invite(source=ANN, from_="<sip:amy@[fc00::a]>", branch="z9hG4bK2"), ANN)
+    assert world.ann.one(Ringing).caller.claimed_user == "amy"
+
+
 def test_nothing_from_outside_the_mesh_is_answered(world: World) -> None:
     assert world.put(request("OPTIONS"), NOT_MESH) == []
     assert world.ann.phone.counters[Count.NOT_MESH] == 1

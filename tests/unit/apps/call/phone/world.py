@@ -65,9 +65,11 @@ class Node:
         self.house = House(*users)
         self.standing: AnsweredAt | None = None
         self.asked: list[Ringing] = []
+        self.own_ports = {5060}
         chance = random.Random(seed)
         self.phone = Phone(
-            address, 5060, self.book, self.house, chance, codecs, self._answers_at_once
+            *(address, 5060, self.book, self.house, chance, codecs, self._answers_at_once),
+            is_own=lambda peer: peer.port in self.own_ports,
         )
         self.told: list[Output] = []
 
