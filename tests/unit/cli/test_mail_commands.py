@@ -516,7 +516,7 @@ def test_texts_wait_in_the_same_queue_and_are_tried_or_taken_out_there(
     assert as_json("queue")["waiting"][1]["next_unix"] <= time.time()
     assert "1 mail and 3 texts for 1 node" in mail("retry", "all").stdout
     assert as_json("cancel", "t2") == {"recipients": 0, "texts": 1}
-    assert carrier.given_up == [("ho", "taken back")]
+    assert carrier.taken_back == ["ho"]
     assert "no text t2 waits" in mail("cancel", "t2", code=Exit.FAILED).stderr
     mail("retry", "t1", "--user", "alice", code=Exit.FAILED)
     mail("cancel", "t1", "--user", "alice", code=Exit.FAILED)

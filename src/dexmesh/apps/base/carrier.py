@@ -13,7 +13,6 @@ from typing import Protocol
 from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
 
-TAKEN_OUT = "taken back"  # what became of a text that waits no more, in the history
 OFFER_MAIL_AFTER_S = 600.0  # sip.md §3: after 10 minutes
 
 
@@ -77,4 +76,8 @@ class Carrier(Protocol):
 
     async def give_up(self, text: QueuedText, reason: str, /) -> None:
         """The text waits no longer and was not delivered: whoever wrote it is to see that."""
+        ...
+
+    async def take_back(self, text: QueuedText, /) -> None:
+        """The text waits no longer, as whoever wrote it wished."""
         ...

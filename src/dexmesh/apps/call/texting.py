@@ -15,7 +15,7 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from dexmesh.apps.base.carrier import TAKEN_OUT, Carried, Fate, QueuedText, WaitingText
+from dexmesh.apps.base.carrier import Carried, Fate, QueuedText, WaitingText
 from dexmesh.apps.call.people import Target
 from dexmesh.apps.call.phone.values import CallError, TextState
 from dexmesh.apps.call.service import PhoneService
@@ -66,7 +66,7 @@ class Texting:
         waiting = {one.text.message_id for one in await self._queue.list(None)}
         for message_id in await self._service.history.waiting_texts():
             if message_id not in waiting:
-                await self._service.history.settle_text(message_id, State.REFUSED, TAKEN_OUT)
+                await self._service.history.settle_text(message_id, State.TAKEN_BACK)
 
     # --- Asked by people ----------------------------------------------------------------------------
 
@@ -140,7 +140,7 @@ class Texting:
         if numbers and not taken:
             raise _unknown(numbers)
         for text in taken:
-            await self._settle(text, State.REFUSED, TAKEN_OUT)
+            await self.take_back(text)
         return len(taken)
 
     async def send_as_mail(self, user: str, number: int) -> dict[str, Any]:
@@ -173,6 +173,10 @@ class Texting:
     async def give_up(self, text: QueuedText, reason: str, /) -> None:
         """The text waits no longer and was not delivered: whoever wrote it is to see that."""
         await self._settle(text, State.REFUSED, reason)
+
+    async def take_back(self, text: QueuedText, /) -> None:
+        """The text waits no longer, as whoever wrote it wished."""
+        await self._settle(text, State.TAKEN_BACK, "")
 
     async def _settle(self, text: QueuedText, state: State, reason: str) -> None:
         await self._service.history.settle_text(text.message_id, state, reason)

@@ -16,7 +16,7 @@ import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 
-from dexmesh.apps.base.carrier import TAKEN_OUT, Carrier, Fate, QueuedText
+from dexmesh.apps.base.carrier import Carrier, Fate, QueuedText
 from dexmesh.apps.mail.queue import TextQueue
 from dexmesh.errors import DexmeshError, MailError
 from dexmesh.wire.address import Address
@@ -73,7 +73,7 @@ class TextDelivery:
         for text in taken:
             if self._carrier is not None:  # without one, it sees what is gone when it begins
                 try:
-                    await self._carrier.give_up(text, TAKEN_OUT)
+                    await self._carrier.take_back(text)
                 except DexmeshError as error:
                     log.warning("who wrote a text was not told", extra={"reason": str(error)})
         return len(taken)

@@ -153,12 +153,12 @@ def test_who_does_not_wait_hears_that_the_text_is_safe(tmp_path: Path) -> None:
     played(tmp_path, script)
 
 
-def test_a_text_taken_back_is_refused_in_the_history(tmp_path: Path) -> None:
+def test_a_text_taken_back_is_called_so_in_the_history(tmp_path: Path) -> None:
     async def script(world: World) -> None:
         await world.texting.send("stuart", TARGET, "hi", 0.0)
         assert await world.texting.cancel("bob", None) == 0
         assert await world.texting.cancel("stuart", [1]) == 1
-        assert await world.state() == (State.REFUSED, "taken back")
+        assert await world.state() == (State.TAKEN_BACK, "")
 
     played(tmp_path, script)
 
@@ -187,7 +187,7 @@ def test_texts_that_wait_no_more_are_told_at_the_start(tmp_path: Path) -> None:
         await world.texting.open()
         entries = await world.history.find(Question("stuart"))
         assert [(one.text, one.state, one.reason) for one in entries] == [
-            ("gone", State.REFUSED, "taken back"),
+            ("gone", State.TAKEN_BACK, ""),
             ("kept", State.WAITING, ""),
         ]
 

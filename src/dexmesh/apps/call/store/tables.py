@@ -63,6 +63,7 @@ class State(StrEnum):
     DELIVERED = "delivered"
     DISPLAYED = "displayed"  # he has read it, his program says
     REFUSED = "refused"
+    TAKEN_BACK = "taken back"  # by whoever wrote it
     MAILED = "sent as mail"
 
 
