@@ -134,13 +134,19 @@ class Voicemail:
     def _begin(self, event: Unanswered) -> None:
         users = [one for one in event.users if self._service.preferences.of(one).has_voicemail]
         if not users or not self._has_room(event.caller.address):
-            with contextlib.suppress(CallError):
-                self._service.phone.decline(event.call, time.monotonic(), status=UNAVAILABLE)
+            self._leave_alone(event)
             return
         task = asyncio.create_task(self._answer(event, users[0]))
         self._machines[event.call] = task
         self._callers[event.call] = event.caller.address
         task.add_done_callback(lambda done: self._finished(event.call, done))
+
+    def _leave_alone(self, event: Unanswered) -> None:
+        """Without a machine a call that rings rings on, and any other hears that nobody is there."""
+        if any(self._service.rings(event.call, user) for user in event.users):
+            return
+        with contextlib.suppress(CallError):
+            self._service.phone.decline(event.call, time.monotonic(), status=UNAVAILABLE)
 
     def _has_room(self, address: Address) -> bool:
         """Whether one more machine may answer a call from there."""
@@ -165,8 +171,7 @@ class Voicemail:
         except DexmeshError as error:  # a person was quicker, or there is no port
             log.warning("voicemail cannot answer", extra={"reason": str(error)})
             greeting.close() if seat is None else seat.stop()
-            with contextlib.suppress(CallError):
-                self._service.phone.decline(event.call, time.monotonic(), status=UNAVAILABLE)
+            self._leave_alone(event)
             self._service.pump()
             return
         ending = asyncio.create_task(self._listen(machine, seat, greeting, event.call))

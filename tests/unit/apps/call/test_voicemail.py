@@ -44,11 +44,13 @@ class World:
         self.error: MailError | None = None
         self.tries = 0
         self.wants_voicemail = True
+        self.rings = False
         self.history = history
         self.service = SimpleNamespace(
             history=history,
             unanswered=None,
             phone=SimpleNamespace(decline=self._decline),
+            rings=lambda _call, _user: self.rings,
             preferences=SimpleNamespace(
                 of=lambda _user: UserSettings(has_voicemail=self.wants_voicemail)
             ),
@@ -164,6 +166,17 @@ def test_where_voicemail_is_not_wanted_or_full_the_caller_hears_that_nobody_is_t
             (world.folder / f"{index}.json").touch()
         world.service.unanswered(event)
         assert world.declined == [(7, 480), (7, 480)]
+
+    played(tmp_path, script)
+
+
+def test_without_voicemail_a_call_that_rings_rings_on(tmp_path: Path) -> None:
+    async def script(world: World) -> None:
+        await world.voicemail.open()
+        world.wants_voicemail = False
+        world.rings = True
+        world.service.unanswered(Unanswered(CallId(7), ("stuart",), Caller(DAVE)))
+        assert world.declined == []
 
     played(tmp_path, script)
 
