@@ -29,7 +29,7 @@ _MOST_SAID = 2000
 
 def check_linphone(text: str) -> Check:
     """linphonec reads the file, lists its friends and ends."""
-    by = "linphonec -c FILE, `friend list`"
+    by = "linphonec -c FILE"
     apart = re.sub(r"(?m)^sip_port=.*$", "sip_port=-1", text)
     apart = re.sub(r"(?m)^bind_address=.*$", "bind_address=::1", apart)
     said = _say(by, {"linphonerc": apart}, ["linphonec", "-c", "linphonerc"], "friend list\nquit\n")

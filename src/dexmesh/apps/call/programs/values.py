@@ -56,7 +56,7 @@ def common_notes(situation: Situation, left_out: Sequence[str]) -> list[str]:
     if situation.is_phone_on:
         notes.append(
             f"the phone of dexmesh is on and has port {SIP_PORT} of the mesh address: only one of the"
-            "\n  two can run (`on = false` under [phone] in apps.toml, then restart the service)"
+            "\n  two can run (`dexmesh phone off` switches it off)"
         )
     notes.append(f"others call you: {situation.uri}")
     notes.append(
