@@ -23,6 +23,7 @@ BUSY_S = 10.0
 MAX_ENTRIES = 20_000  # ours: of one user
 MAX_REQUESTS = 2_000  # ours: of strangers, of one user
 MAX_TEXT_BYTES = 64 << 20  # ours: of one user
+MAX_FOUND_CHARS = 4 << 20  # ours: of texts in one answer, which is written and read as a whole
 TWICE_S = 7 * 86400.0  # ours, as in mail: the same text within this time is the same
 
 _FORGET_EVERY, _WEIGH_EVERY = 64, 512  # entries: the bounds are kept to within so many
@@ -257,7 +258,7 @@ class Question:
 
 
 def find(connection: sqlite3.Connection, question: Question) -> list[Entry]:
-    """The entries asked for, oldest first."""
+    """The entries asked for, oldest first: the latest, as far as MAX_FOUND_CHARS of texts go."""
     wanted: list[tuple[str, object]] = [("user = ?", question.user)]
     for name, value in (
         ("kind", question.kind),
@@ -273,8 +274,15 @@ def find(connection: sqlite3.Connection, question: Question) -> list[Entry]:
         f"SELECT {_COLUMNS} FROM entries WHERE {' AND '.join(one for one, _ in wanted)}"  # noqa: S608 our own words
         " ORDER BY id DESC LIMIT ?",
         (*(value for _, value in wanted), question.limit),
-    ).fetchall()
-    return [_entry(row) for row in reversed(rows)]
+    )
+    found: list[Entry] = []
+    chars = 0
+    for entry in map(_entry, rows):
+        chars += len(entry.text)
+        if found and chars > MAX_FOUND_CHARS:
+            break
+        found.append(entry)
+    return found[::-1]
 
 
 def by_number(connection: sqlite3.Connection, user: str, number: int) -> Entry | None:

@@ -219,6 +219,24 @@ def test_long_texts_are_forgotten_sooner_but_calls_are_not(
     played(tmp_path, script)
 
 
+def test_one_answer_holds_the_latest_texts_but_not_the_whole_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tables, "MAX_FOUND_CHARS", 1000)
+
+    async def script(history: History) -> None:
+        for index in range(9):
+            await history.add(dataclasses.replace(TEXT, text="x" * 400, message_id=str(index)))
+        found = await history.find(Question("stuart"))
+        assert [one.message_id for one in found] == ["7", "8"]
+        before = await history.find(Question("stuart", before=found[0].number))
+        assert [one.message_id for one in before] == ["5", "6"]
+        await history.add(dataclasses.replace(TEXT, text="x" * 2000, message_id="long"))
+        assert [one.message_id for one in await history.find(Question("stuart"))] == ["long"]
+
+    played(tmp_path, script)
+
+
 def test_a_database_that_is_none_is_told(tmp_path: Path) -> None:
     (tmp_path / "phone").mkdir()
     (tmp_path / "phone" / "history.db").write_bytes(b"no database" * 100)
