@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 commands = typer.Typer()
 
 MAX_TEXT_BYTES = 60_000  # as in apps/call/texting.py
+MOST_OFFERED = 3  # strangers at a time
 _FIRST_TRY_S = 5.0  # how long to wait for the first attempt
 _WAIT_PATIENCE_S = 20.0
 _NUMBER = re.compile(r"[tT]?([1-9][0-9]{0,14})")
@@ -174,12 +176,19 @@ def _show(home: Path | None, user: str | None, asked: dict[str, Any], as_json: b
     for one in entries:
         say(_line(one))
     if entries and asked.get("is_request"):
-        note(
-            "`dexmesh contact add NAME ADDRESS` makes a contact, `dexmesh mail block ADDRESS` ends it"
-        )
+        _offer_contacts(entries)
     if strangers:
         note(f"new texts of strangers: {strangers}; `dexmesh texts --requests` shows them")
     offer_mail(waiting)
+
+
+def _offer_contacts(entries: list[dict[str, Any]]) -> None:
+    """What to type to be heard by the latest strangers; the name of one is what he says, no more."""
+    latest = dict.fromkeys((one["address"], one["user"]) for one in reversed(entries))
+    for address, user in list(latest)[:MOST_OFFERED]:
+        mailbox = shlex.quote(f"{user}@[IPv6:{address}]" if user else address)
+        note(f"`dexmesh contact add NAME {mailbox}` makes a contact")
+    note("`dexmesh mail block ADDRESS` ends it")
 
 
 def _news_of_strangers(service: ControlClient) -> int:

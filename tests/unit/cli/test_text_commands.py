@@ -5,6 +5,8 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
+import shlex
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -222,7 +224,10 @@ def test_strangers_wait_in_requests(world: PhoneWorld) -> None:
     shown = at(world.bob, "texts", "--requests")
     address = format_address(world.alice.me.address)
     assert shown.stdout.rstrip().endswith(f'{address} ("alice"): we met at the fair')
-    assert "dexmesh contact add" in shown.stderr
+    command = re.search(r"`dexmesh contact add NAME (.*)` makes", shown.stderr)
+    assert command
+    (mailbox,) = shlex.split(command[1])
+    assert mailbox == f"alice@[IPv6:{address}]"
     assert "strangers" not in at(world.bob, "texts").stderr
     world.bob.knows(world.alice, "ally", "alice")
     assert "ally: we met at the fair" in at(world.bob, "texts", "ally").stdout
