@@ -1,10 +1,11 @@
-//! TUN, UDP, threads: everything the data plane does with the operating system.
+//! TUN, UDP, threads: everything that packets do with the operating system.
 //!
 //! Place     rust/python -> runner -> rust/engine; runner -> tun, udp -> Linux
 //! Spec      docs/architecture.md §2
-//! Keeps     `unsafe` is in sys.rs and udp.rs only, each with its reason
+//! Keeps     `unsafe` is in sys.rs, udp.rs and call_socket.rs only, each with its reason
 
 mod attachments;
+pub mod call_socket;
 pub mod environment;
 pub mod offload;
 pub mod plane;

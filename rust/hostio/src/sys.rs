@@ -1,7 +1,7 @@
 //! The few system calls of the data plane, each behind a safe function.
 //!
 //! Place     udp.rs, tun.rs, runner.rs -> here -> Linux
-//! Keeps     every `unsafe` that is not a batch of messages (udp.rs) is here
+//! Keeps     every `unsafe` that is not about messages (udp, call_socket.rs) is here
 
 use std::io;
 use std::mem;

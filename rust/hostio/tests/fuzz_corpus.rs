@@ -38,6 +38,7 @@ replayed!(
     cryptoauth_packets,
     ip_headers,
     link_datagrams,
+    media_streams,
     offload_join,
     offload_split,
     session_packets,

@@ -1,15 +1,18 @@
 //! The Python module `dexmesh.engine._native`: PyO3 and nothing else.
 //!
-//! Place     src/dexmesh/engine/door.py and keys.py -> here -> rust/engine, rust/hostio
+//! Place     src/dexmesh/engine/door.py and keys.py -> here -> rust/engine, rust/hostio;
+//!           src/dexmesh/apps/call/native.py -> here -> rust/media, rust/hostio
 //! Spec      docs/architecture.md §2; src/dexmesh/engine/_native.pyi has the same names and types
-//! Keeps     the GIL is free while packets are worked on; errors cross in one place (convert.rs)
+//! Keeps     the GIL is free while the node's packets are worked on; errors cross in one place (convert.rs)
 
+mod call;
 mod convert;
 mod crypto_auth;
 mod engine;
 mod events;
 mod plane;
 mod runner;
+mod sound;
 
 use dexmesh_engine::crypto::{Secret, public_key};
 use dexmesh_engine::drop::DropReason;
@@ -22,6 +25,8 @@ use convert::{array, bytes, dictionary};
 #[pymodule]
 mod _native {
     #[pymodule_export]
+    use super::call::{CallPort, Incoming, Outgoing, decode_rtp, encode_rtp};
+    #[pymodule_export]
     use super::crypto_auth::CryptoAuth;
     #[pymodule_export]
     use super::engine::Engine;
@@ -29,6 +34,8 @@ mod _native {
     use super::plane::DataPlane;
     #[pymodule_export]
     use super::runner::Runner;
+    #[pymodule_export]
+    use super::sound::{Concealment, G711, Law};
     #[pymodule_export]
     use super::{build_info, drop_reasons, public_key_of};
 }

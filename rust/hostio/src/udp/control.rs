@@ -1,6 +1,6 @@
 //! What goes with a message of the kernel: a socket address, and a number for segmentation.
 //!
-//! Place     send.rs, receive.rs -> here
+//! Place     send.rs, receive.rs, call_socket.rs -> here
 
 use std::mem;
 use std::net::{Ipv4Addr, Ipv6Addr, SocketAddr, SocketAddrV4, SocketAddrV6};
@@ -12,7 +12,7 @@ pub(super) const UDP_SEGMENT: i32 = 103;
 pub(super) const UDP_GRO: i32 = 104;
 
 /// A socket address as the kernel wants it.
-pub(super) struct Name {
+pub(crate) struct Name {
     pub storage: libc::sockaddr_in6,
     pub length: libc::socklen_t,
 }
@@ -83,7 +83,7 @@ impl Control {
 }
 
 /// Points nowhere.
-pub(super) const NO_VECTOR: libc::iovec = libc::iovec {
+pub(crate) const NO_VECTOR: libc::iovec = libc::iovec {
     iov_base: ptr::null_mut(),
     iov_len: 0,
 };

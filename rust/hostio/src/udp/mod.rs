@@ -6,7 +6,7 @@
 //!           segmentation is asked no more
 //! Not here  what is in the datagrams (rust/engine)
 
-mod control;
+pub(crate) mod control;
 mod receive;
 mod send;
 

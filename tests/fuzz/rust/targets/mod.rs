@@ -8,6 +8,7 @@
 mod crypto;
 mod engine;
 mod frames;
+mod media;
 mod offload;
 
 #[path = "../../../../rust/engine/tests/net/mod.rs"]
@@ -16,6 +17,7 @@ mod net;
 pub use crypto::cryptoauth_packets;
 pub use engine::{link_datagrams, session_packets, switch_packets, tun_packets};
 pub use frames::{ip_headers, switch_frames};
+pub use media::media_streams;
 pub use offload::{offload_join, offload_split};
 
 const RECORD_HEADER_BYTES: usize = 4;
