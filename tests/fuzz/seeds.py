@@ -11,6 +11,7 @@ import json
 from collections.abc import Iterable, Iterator
 from typing import Any
 
+from dexmesh.apps.call.native import encode_rtp
 from dexmesh.wire.control import checksum
 from tests.fuzz.corpus import keep
 from tests.fuzz.media_targets import media_seeds
@@ -85,6 +86,16 @@ def steps(*parts: tuple[int, int, bytes], head: bytes = b"") -> bytes:
     """The records of tests/fuzz/rust/targets."""
     records = (bytes([k, n]) + len(body).to_bytes(2, "little") + body for k, n, body in parts)
     return head + b"".join(records)
+
+
+def streams_of_sound() -> Iterator[bytes]:
+    """Speech in order, in gaps and jumps, digits, and datagrams as they are."""
+    speech, digit = (1 << 5, 2, bytes(range(160))), (1 << 5 | 8, 3, b"\5\n\0\xa0")
+    packet = encode_rtp(0, False, 9, 1600, 7, b"sound")
+    yield steps(*[speech] * 12)
+    yield steps(speech, (3 << 5, 1, b"\xff"), (7, 9, b""), speech, (1 << 5, 79, b"x"), speech)
+    yield steps(speech, digit, (4, 1, b""), speech, (5, 40, b""), *[speech] * 3, (6, 1, b""))
+    yield steps((3, 0, packet), (3, 0, packet[:11]), (3, 0, b"\xb1" + packet[1:]), speech)
 
 
 def switched_packets() -> list[bytes]:
@@ -256,6 +267,7 @@ SEEDS: dict[str, Iterable[bytes]] = {
     "varints": hexes(ROUTING["varint"], "hex"),
     "version_lists": hexes(ROUTING["version_list"], "hex"),
     **media_seeds(),
+    "media_streams": streams_of_sound(),
 }
 
 if __name__ == "__main__":

@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from dexmesh.apps.call.media import rtcp, sdp
 from dexmesh.apps.call.media.drops import DropReason
 from dexmesh.apps.call.media.formats import SOUND_FORMATS
-from dexmesh.apps.call.media.jitter import MAX_PACKETS, JitterBuffer
 from dexmesh.apps.call.media.offer import (
     Agreed,
     Answer,
@@ -111,30 +110,6 @@ def test_any_bytes_are_a_packet_or_a_reason(data: bytes) -> None:
 @given(st.lists(REPORTS, min_size=1, max_size=4).map(tuple))
 def test_reports_are_read_as_they_were_written(reports: tuple[rtcp.RtcpPacket, ...]) -> None:
     assert rtcp.decode_rtcp(rtcp.encode_rtcp(reports)) == reports
-
-
-@given(
-    st.lists(
-        st.tuples(WORDS | st.integers(0, 40).map(lambda n: n * 160), st.integers(0, 300)),
-        max_size=150,
-    ),
-    st.lists(st.booleans(), min_size=1, max_size=8),
-)
-def test_whatever_comes_the_buffer_is_bounded(
-    arrivals: list[tuple[int, int]], takes: list[bool]
-) -> None:
-    buffer = JitterBuffer(8_000)
-    now = 1.0
-    for number, (timestamp, sequence) in enumerate(arrivals):
-        buffer.put(timestamp, sequence, b"x", now)
-        if takes[number % len(takes)]:
-            now += 0.02
-            buffer.adjust(now)
-            buffer.take()
-            buffer.advance(160)
-        assert len(buffer) <= MAX_PACKETS
-        assert -160 <= buffer.ahead <= 1920  # timestamps may overlap by a frame
-        assert 40 <= buffer.target * 1000 / 8_000 <= 200
 
 
 @given(

@@ -3,7 +3,7 @@
 Place     call/media -> here -> libspandsp.so.2 (Debian libspandsp2)
 Spec      ITU-T G.722; RFC 3551 §4.5.2 (its RTP clock is 8000, an old mistake that is now the rule)
 Keeps     what libspandsp allocates is freed with the object; bytes of any length give sound
-Not here  whether the library is there (catalogue.py); lost frames (concealment.py)
+Not here  whether the library is there (catalogue.py); lost frames (rust/media/src/concealment.rs)
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ import weakref
 from functools import cache
 from typing import Final
 
-from dexmesh.apps.call.codec.concealment import Concealment
 from dexmesh.apps.call.codec.interface import FRAME_MS, MAX_PAYLOAD_MS
+from dexmesh.apps.call.native import Concealment
 from dexmesh.errors import UsageError
 
 LIBRARY: Final = "libspandsp.so.2"

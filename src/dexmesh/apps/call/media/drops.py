@@ -1,6 +1,6 @@
 """Name every reason why a packet of media goes no further.
 
-Place     rtp.py, rtcp.py, jitter.py, session.py give them; session.py counts, statistics show them
+Place     rust/media (by name), rtcp.py, dtmf.py, receiver.py -> here; session.py counts, statistics show
 Spec      shared house style, "Errors and drops"
 """
 

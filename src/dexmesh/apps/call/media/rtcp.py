@@ -4,7 +4,7 @@ Place     seat/ -> session.py -> here and back
 Spec      RFC 3550 §6.4 (SR, RR), §6.5 (SDES), §6.6 (BYE), A.2 (validity); RFC 5506 (one alone)
 Keeps     a datagram is believed whole or not at all; types we do not read (APP, feedback, XR) are
           passed over; any bytes give packets or a reason
-Not here  what is counted (reception.py, sender.py) and when reports are due (session.py)
+Not here  what is counted (rust/media/src/reception.rs, sender.py) and when reports are due (session.py)
 """
 
 from __future__ import annotations
@@ -24,6 +24,7 @@ _SOURCE_DESCRIPTION: Final = 202
 _GOODBYE: Final = 203
 _TYPES: Final = range(192, 224)  # RFC 5761 §4
 
+_NTP_FRACTION: Final = 1 << 32
 _CNAME: Final = 1
 _VERSION: Final = 0x80
 _PADDING: Final = 0x20
@@ -34,6 +35,16 @@ _HEADER: Final = Struct("!BBH")
 _SSRC: Final = Struct("!I")
 _SENDER: Final = Struct("!IQIII")
 _BLOCK: Final = Struct("!IIIIII")
+
+
+def ntp_time(now: float) -> int:
+    """Monotonic seconds as an NTP time of 64 bits: RFC 3550 §6.4.1 allows any clock that runs."""
+    return int(now * _NTP_FRACTION) & 0xFFFFFFFFFFFFFFFF
+
+
+def short_ntp(ntp: int) -> int:
+    """The middle 32 bits, in 1/65536 s."""
+    return ntp >> 16 & 0xFFFFFFFF
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 """Turn our sound and our digits into RTP packets.
 
-Place     session.py hands in 20 ms -> the codec or dtmf.py -> packing.py -> here -> session.py
+Place     session.py hands in 20 ms -> the codec or dtmf.py -> packing.py -> native.Outgoing -> session.py
 Spec      RFC 3550 §5.1; RFC 4733 §2.5; docs/apps/sip.md §3 Media (random start, marker first)
 Keeps     the timestamp runs on while nothing is sent; the first packet after that has the marker
 Not here  when reports are sent (session.py)
@@ -16,12 +16,11 @@ from dexmesh.apps.call.media.dtmf import EventPacket, EventSender
 from dexmesh.apps.call.media.formats import FRAME_MS
 from dexmesh.apps.call.media.offer import Agreed
 from dexmesh.apps.call.media.packing import make_packing
-from dexmesh.apps.call.media.rtp import encode_rtp
+from dexmesh.apps.call.native import Outgoing
 
 RandomBits = Callable[[int], int]
 """So many random bits as a number: `secrets.randbits`."""
 
-_SEQUENCE_MASK: Final = 0xFFFF
 _TIMESTAMP_MASK: Final = 0xFFFFFFFF
 
 
@@ -36,36 +35,43 @@ class Sender:
         "_frame_units",
         "_is_first",
         "_is_sending",
+        "_outgoing",
         "_packing",
         "_payload_type",
         "_pushed_at",
         "_random_bits",
-        "_sequence",
-        "_timestamp",
-        "octets",
-        "packets",
-        "ssrc",
     )
 
     def __init__(self, agreed: Agreed, codec: Codec, random_bits: RandomBits, now: float) -> None:
         self._random_bits = random_bits
         self._codec = codec
         self._pushed_at = now
-        self._begin()
+        self._outgoing = self._new_source()
         self.change(agreed, codec)
 
-    def _begin(self) -> None:
-        """A new source: RFC 3550 §5.1 wants everything to start at random."""
-        self.ssrc = self._random_bits(32)
-        self._sequence = self._random_bits(16)
-        self._timestamp = self._random_bits(32)
-        self.packets = 0  # of this source
-        self.octets = 0
+    def _new_source(self) -> Outgoing:
+        """RFC 3550 §5.1 wants everything to start at random."""
+        return Outgoing(self._random_bits(32), self._random_bits(16), self._random_bits(32))
+
+    @property
+    def ssrc(self) -> int:
+        """Our source; packets and octets are of this one."""
+        return self._outgoing.ssrc
+
+    @property
+    def packets(self) -> int:
+        """Sent so far."""
+        return self._outgoing.packets
+
+    @property
+    def octets(self) -> int:
+        """Of payload, sent so far."""
+        return self._outgoing.octets
 
     def change(self, agreed: Agreed, codec: Codec) -> None:
         """Go on with another agreement; another clock makes another source (RFC 7160 §4.1)."""
         if codec.rtp_clock != self._codec.rtp_clock:
-            self._begin()
+            self._outgoing = self._new_source()
         self._codec = codec
         self._frame_units = codec.rtp_clock * FRAME_MS // 1000
         self._payload_type = agreed.sound.send_type
@@ -83,8 +89,7 @@ class Sender:
 
     def push(self, pcm: bytes, now: float) -> list[bytes]:
         """The packets that are complete with these 20 ms."""
-        timestamp = self._timestamp
-        self._timestamp = (timestamp + self._frame_units) & _TIMESTAMP_MASK
+        timestamp = self._outgoing.advance(self._frame_units)
         self._pushed_at = now
         if not self._is_sending:
             return []
@@ -96,7 +101,8 @@ class Sender:
         payload = self._codec.encode(pcm)
         packing = self._packing
         if packing is None:
-            return [self._sound(payload, timestamp)]
+            is_marked, self._is_first = self._is_first, False
+            return [self._outgoing.packet(self._payload_type, is_marked, timestamp, payload)]
         return [
             self._sound(whole, (timestamp - before) & _TIMESTAMP_MASK)
             for before, whole in packing(payload)
@@ -104,21 +110,16 @@ class Sender:
 
     def _sound(self, payload: bytes, timestamp: int) -> bytes:
         is_marked, self._is_first = self._is_first, False
-        return self._packet(self._payload_type, is_marked, timestamp, payload)
+        return self._outgoing.packet(self._payload_type, is_marked, timestamp, payload)
 
     def _event(self, event: EventPacket) -> bytes:
         if event.is_first:  # what waits for its packet to be complete would come too late after it
             self._packing = make_packing(self._agreed.codec, self._agreed.ptime_ms)
-        return self._packet(self._events_type, event.is_first, event.timestamp, event.payload)
-
-    def _packet(self, kind: int, is_marked: bool, timestamp: int, payload: bytes) -> bytes:
-        sequence = self._sequence
-        self._sequence = (sequence + 1) & _SEQUENCE_MASK
-        self.packets += 1
-        self.octets += len(payload)
-        return encode_rtp(kind, is_marked, sequence, timestamp, self.ssrc, payload)
+        return self._outgoing.packet(
+            self._events_type, event.is_first, event.timestamp, event.payload
+        )
 
     def timestamp_at(self, now: float) -> int:
         """The RTP timestamp of this moment, for a sender report."""
         since = int((now - self._pushed_at) * self._codec.rtp_clock)
-        return (self._timestamp + since) & _TIMESTAMP_MASK
+        return (self._outgoing.timestamp + since) & _TIMESTAMP_MASK

@@ -10,7 +10,7 @@ Not here  whose packets these are: the seat takes datagrams from the signalling 
 from __future__ import annotations
 
 from base64 import b64encode
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Mapping
 from typing import Final, TypeAlias
 
@@ -19,8 +19,7 @@ from dexmesh.apps.call.media import rtcp
 from dexmesh.apps.call.media.drops import DropReason
 from dexmesh.apps.call.media.plan import MediaPlan
 from dexmesh.apps.call.media.receiver import Receiver
-from dexmesh.apps.call.media.reception import ntp_time, short_ntp
-from dexmesh.apps.call.media.rtp import decode_rtp
+from dexmesh.apps.call.media.rtcp import ntp_time, short_ntp
 from dexmesh.apps.call.media.sdp import Direction
 from dexmesh.apps.call.media.sender import RandomBits, Sender
 from dexmesh.apps.call.media.stats import CallStatistics, mean_opinion, percent
@@ -62,7 +61,8 @@ class MediaSession:
     """The sound of one call, from its agreement to its end. Used by one thread.
 
     `codec` is of the plan's format; `random_bits(n)` gives n random bits; `now` is monotonic seconds
-    everywhere. Once for every 20 ms: `pull`, `push`, `next_rtcp`, `take_outputs`.
+    everywhere. Once for every 20 ms: `pull` and `push`; now and then `next_rtcp` and `take_outputs`.
+    Sound may go into `incoming` directly (CallPort); whatever that gives back is for `handle_rtp`.
     """
 
     def __init__(self, plan: MediaPlan, codec: Codec, random_bits: RandomBits, now: float) -> None:
@@ -71,6 +71,7 @@ class MediaSession:
         self._codec = codec
         self._receiver = Receiver(plan.agreed, codec, now)
         self._sender = Sender(plan.agreed, codec, random_bits, now)
+        self.incoming = self._receiver.incoming
         self._name = b64encode(random_bits(_NAME_BITS).to_bytes(_NAME_BITS // 8, "big"))
         self._began_at = self._heard_at = now
         self._silent_from: float | None = now  # None: with the next `pull`
@@ -100,21 +101,17 @@ class MediaSession:
             self._reported_packets = 0
             self._remote = None
 
-    def handle_rtp(self, data: bytes | memoryview, now: float) -> DropReason | None:
+    def handle_rtp(self, data: bytes, now: float) -> DropReason | None:
         """Take in a datagram from the peer's RTP port; why it is dropped, or None."""
-        packet = decode_rtp(data)
-        if isinstance(packet, DropReason):
-            return self._drop(packet)
-        self._hear(now)
-        result = self._receiver.handle(packet, now)
-        if result is None:
-            return None
+        result = self._receiver.handle(data, now)
+        self._hear_sound()
         if isinstance(result, DropReason):
             return self._drop(result)
-        self._outputs.append(DigitArrived(result))
+        if result is not None:
+            self._outputs.append(DigitArrived(result))
         return None
 
-    def handle_rtcp(self, data: bytes | memoryview, now: float) -> DropReason | None:
+    def handle_rtcp(self, data: bytes, now: float) -> DropReason | None:
         """Take in a datagram from the peer's RTCP port. A BYE ends nothing: that is SIP's to say."""
         packets = rtcp.decode_rtcp(data)
         if isinstance(packets, DropReason):
@@ -126,10 +123,9 @@ class MediaSession:
         return None
 
     def _handle_report(self, report: rtcp.SenderReport | rtcp.ReceiverReport, now: float) -> None:
-        reception = self._receiver.reception
-        is_known = reception is not None and report.ssrc == reception.ssrc
-        if isinstance(report, rtcp.SenderReport) and reception is not None and is_known:
-            reception.handle_sender_report(report.ntp_time, now)
+        incoming = self.incoming
+        if isinstance(report, rtcp.SenderReport) and report.ssrc == incoming.ssrc:
+            incoming.handle_sender_report(report.ntp_time, now)
         for block in report.blocks:
             if block.ssrc == self._sender.ssrc:
                 self._remote = block
@@ -144,8 +140,16 @@ class MediaSession:
         if units < _HIGHEST_ROUND_TRIP:
             self._round_trip_s = units / 65_536
 
+    def _hear_sound(self) -> None:
+        """Learn whether a packet came since the last time."""
+        heard_at = self.incoming.heard_at
+        if heard_at > self._heard_at:
+            self._hear(heard_at)
+
     def _hear(self, now: float) -> None:
-        self._heard_at = self._silent_from = now
+        self._heard_at = now
+        if self._silent_from is not None:
+            self._silent_from = max(self._silent_from, now)
         if self._is_dead:
             self._is_dead = False
             self._outputs.append(MediaBack())
@@ -156,15 +160,19 @@ class MediaSession:
 
     def pull(self, now: float) -> bytes:
         """Exactly 20 ms to play, signed 16 bit, little endian, mono, at the codec's sample rate."""
-        if self._silent_from is None:
+        silent_from = self._silent_from
+        if silent_from is None:
             self._silent_from = now
-        elif now - self._silent_from >= DEAD_S:
+        elif self._is_dead or now - silent_from >= DEAD_S:
             self._judge_silence(now)
         return self._receiver.pull(now)
 
     def _judge_silence(self, now: float) -> None:
         """Who holds a call may be silent; where both talk, silence means that the way is gone."""
-        if not self._is_dead and self._plan.agreed.direction is Direction.SENDRECV:
+        self._hear_sound()
+        is_silent = self._silent_from is not None and now - self._silent_from >= DEAD_S
+        may_be = self._plan.agreed.direction is not Direction.SENDRECV
+        if is_silent and not may_be and not self._is_dead:
             self._is_dead = True
             self._outputs.append(MediaDead(now - self._heard_at))
 
@@ -196,8 +204,8 @@ class MediaSession:
 
     def _report(self, now: float) -> tuple[rtcp.RtcpPacket, ...]:
         """SR where we sent something since the last, else RR; and who we are."""
-        sender, reception = self._sender, self._receiver.reception
-        blocks = () if reception is None else (reception.report_block(now),)
+        sender, block = self._sender, self._receiver.report_block(now)
+        blocks = () if block is None else (block,)
         name = rtcp.SourceDescription(((sender.ssrc, self._name),))
         has_sent = sender.packets > self._reported_packets
         self._reported_packets = sender.packets
@@ -217,47 +225,48 @@ class MediaSession:
 
     def _loss(self) -> tuple[int, int]:
         """Packets that were not heard, and all that were sent to us."""
-        receiver = self._receiver
-        missing = receiver.lost + receiver.too_late + receiver.thrown_away
-        return missing, receiver.lost + receiver.received
+        incoming = self.incoming
+        lost = incoming.lost
+        missing = lost + incoming.too_late + incoming.thrown_away
+        return missing, lost + incoming.received
 
     @property
     def drops(self) -> Mapping[DropReason, int]:
         """How many packets were dropped, by reason."""
-        thrown_away = self._receiver.thrown_away
-        if not thrown_away:
-            return self._drops
-        overflow = self._drops.get(DropReason.OVERFLOW, 0) + thrown_away
-        return self._drops | {DropReason.OVERFLOW: overflow}
+        incoming = self.incoming
+        drops = Counter(self._drops)
+        drops.update({DropReason[name]: count for name, count in incoming.drops().items() if count})
+        drops[DropReason.OVERFLOW] += incoming.thrown_away
+        return +drops  # without zeros
 
     def statistics(self, now: float) -> CallStatistics:
         """How the call goes."""
-        receiver, reception, remote = self._receiver, self._receiver.reception, self._remote
+        incoming, remote = self.incoming, self._remote
         missing, expected = self._loss()
         missing_before, expected_before = self._loss_marks[0]
         recent = percent(max(0, missing - missing_before), expected - expected_before)
         trip_ms = None if self._round_trip_s is None else 1000 * self._round_trip_s
-        delay_ms = None if trip_ms is None else trip_ms / 2 + receiver.delay_ms
-        known_delay_ms = receiver.delay_ms if delay_ms is None else delay_ms
+        delay_ms = None if trip_ms is None else trip_ms / 2 + incoming.delay_ms
+        known_delay_ms = incoming.delay_ms if delay_ms is None else delay_ms
         units_in_ms = self._codec.rtp_clock / 1000
         return CallStatistics(
             duration_s=now - self._began_at,
             codec=self._codec.name,
             sent=self._sent_before + self._sender.packets,
-            received=receiver.received,
-            lost=receiver.lost,
-            too_late=receiver.too_late + receiver.thrown_away,
-            concealed=receiver.concealed,
+            received=incoming.received,
+            lost=incoming.lost,
+            too_late=incoming.too_late + incoming.thrown_away,
+            concealed=self._receiver.concealed,
             loss_percent=percent(missing, expected),
             recent_loss_percent=recent,
-            jitter_ms=0.0 if reception is None else reception.jitter_ms,
-            buffer_ms=receiver.delay_ms,
+            jitter_ms=incoming.jitter_ms,
+            buffer_ms=incoming.delay_ms,
             round_trip_ms=trip_ms,
             delay_ms=delay_ms,
             remote_loss_percent=None if remote is None else remote.fraction_lost / 2.56,
             remote_jitter_ms=None if remote is None else remote.jitter / units_in_ms,
             mos=mean_opinion(self._codec.name, recent, known_delay_ms),
-            silent_s=now - self._heard_at,
+            silent_s=now - max(self._heard_at, incoming.heard_at),
             drops={reason.name.lower(): count for reason, count in self.drops.items()},
         )
 

@@ -25,10 +25,11 @@ class Beat:
         """When the next beat is."""
         return self._began_at + self._number * self._period_s
 
-    def advance(self, now: float) -> None:
-        """A beat was played at `now`."""
+    def advance(self, now: float) -> float:
+        """A beat was played at `now`; how long to wait for the next."""
         self._number += 1
         behind = int((now - self.due_at) / self._period_s)
         if behind > MOST_BEHIND:
             self.skipped += behind
             self._number += behind
+        return max(0.0, self.due_at - now)

@@ -3,7 +3,7 @@
 Place     device.py puts one between the callbacks of a device and the 20 ms clock of a seat
 Keeps     bounded in length; a slip joins two places that look alike, so that nobody hears it; a thread
           writes, another reads
-Not here  packets that come early and late (call/media/jitter.py)
+Not here  packets that come early and late (rust/media/src/jitter.rs)
 
 A sound card's crystal and the computer's differ by some 100 parts in a million: 6 ms in a minute. What is
 left over after a read, at its lowest in half a second, says how much of the waiting sound is of no use.

@@ -5,14 +5,16 @@ from __future__ import annotations
 import ctypes
 import math
 import random
+from collections.abc import Callable
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dexmesh.apps.call.codec.g711 import A_LAW, MU_LAW, Law, make_pcma, make_pcmu
-from dexmesh.apps.call.codec.interface import MAX_PAYLOAD_MS
+from dexmesh.apps.call.codec.g711 import A_LAW, MU_LAW, make_pcma, make_pcmu
+from dexmesh.apps.call.codec.interface import MAX_PAYLOAD_MS, Codec
 from dexmesh.apps.call.codec.samples import bytes_of, samples_of
+from dexmesh.apps.call.native import Law
 from dexmesh.errors import UsageError
 from tests.unit.apps.call.codec.sounds import frames, loudness, sine, snr_db, voice
 
@@ -94,7 +96,6 @@ def test_what_was_decoded_is_encoded_as_it_was(law: Law) -> None:
 
 @pytest.mark.parametrize("law", [MU_LAW, A_LAW])
 def test_a_frame_is_encoded_as_its_samples_one_by_one(law: Law) -> None:
-    """The lanes of the one integer do not touch each other."""
     dice = random.Random(5)
     samples = [
         dice.choice((-32768, 32767, -1, 0, dice.randrange(-32768, 32768))) for _ in range(480)
@@ -124,7 +125,7 @@ def test_a_tone_comes_back_with_the_quality_of_a_telephone_line(law: Law, amplit
 
 
 @pytest.mark.parametrize("make", [make_pcmu, make_pcma])
-def test_a_frame_of_another_length_is_a_mistake_of_the_caller(make: type) -> None:
+def test_a_frame_of_another_length_is_a_mistake_of_the_caller(make: Callable[[], Codec]) -> None:
     codec = make()
     for size in (0, 1, 318, 319, 322):
         with pytest.raises(UsageError):

@@ -586,6 +586,60 @@ def test_a_long_silence_costs_no_concealment() -> None:
     assert played[-1] == SILENT
 
 
+# --- What is made up
+
+
+def fed(own: MediaSession, numbers: range) -> None:
+    """Packets in their time, each played as it comes."""
+    for number in numbers:
+        assert feed(own, number) is None
+        own.pull(10.005 + number * FRAME_S)
+
+
+def concealed(own: MediaSession) -> int:
+    return own.statistics(100.0).concealed
+
+
+def test_frames_that_are_missed_before_we_hold_are_not_counted() -> None:
+    """The other side falls silent with our request, and we with its answer: some frames later."""
+    own = session(1)
+    fed(own, range(10))
+    pulled(own, 10.2, 0.2)
+    assert concealed(own) == 8  # as far as we know it is gone
+    own.change(plan(Direction.SENDONLY))
+    pulled(own, 10.4, 1)
+    own.change(plan())
+    fed(own, range(100, 110))
+    assert concealed(own) == 0
+
+
+def test_frames_that_are_missed_in_the_middle_of_a_call_are_counted_for_good() -> None:
+    own = session(1)
+    fed(own, range(10))
+    pulled(own, 10.2, 0.2)
+    fed(own, range(20, 30))
+    missed = concealed(own)
+    assert missed >= 8
+    own.change(plan(Direction.SENDONLY))
+    assert concealed(own) == missed
+
+
+def test_silence_of_one_who_holds_us_is_not_counted_and_a_gap_in_its_music_is() -> None:
+    own = session(1, plan(Direction.RECVONLY))
+    for sequence, number in enumerate((*range(10), *range(160, 170))):
+        data = encode_rtp(0, False, sequence, number * 160, SSRC, bytes(160))
+        at = 10 + number * FRAME_S
+        assert own.handle_rtp(data, at) is None
+        pulled(own, at + 0.005, 3 if number == 9 else FRAME_S)
+    assert concealed(own) == 0
+    for number in range(170, 180):
+        if number != 174:
+            data = encode_rtp(0, False, number - 150, number * 160, SSRC, bytes(160))
+            assert own.handle_rtp(data, 10 + number * FRAME_S) is None
+        own.pull(10.005 + number * FRAME_S)
+    assert concealed(own) == own.statistics(20.0).lost == 1
+
+
 # --- Other agreements
 
 
