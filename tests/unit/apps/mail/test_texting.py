@@ -100,6 +100,19 @@ def test_texts_go_in_order_one_at_a_time_and_are_gone_then(tmp_path: Path) -> No
     played(tmp_path, script)
 
 
+def test_a_phone_that_is_off_while_its_node_is_there_is_tried_every_five_minutes(
+    tmp_path: Path,
+) -> None:
+    async def script(queue: MailQueue, time: Time) -> None:
+        await queue.texts.add(text("one"))
+        for _ in range(12):
+            await queue.texts.put_off(DAVE, "not reachable", 0.0)
+        (one,) = await queue.texts.list("stuart")
+        assert one.next_unix - time.now == texts.LONGEST_WAIT_S
+
+    played(tmp_path, script)
+
+
 @pytest.mark.parametrize(("asked_s", "rests_s"), [(0.0, AGAIN_AFTER_S), (300.0, 300.0)])
 def test_a_node_that_answers_not_now_is_not_asked_again_for_answering(
     tmp_path: Path, asked_s: float, rests_s: float

@@ -19,6 +19,9 @@ from dexmesh.wire.address import Address
 
 MAX_TEXTS = 10_000  # ours
 MAX_TEXTS_OF_NODE = 500  # ours: for one node
+# Ours: a phone that is switched on at a node that was there all the time gives no sign of life. One
+# question in 5 minutes is what sip.md §3 "Presence" allows, and the text is one.
+LONGEST_WAIT_S = 300.0
 
 SCHEMA = """
 CREATE TABLE texts (
@@ -100,7 +103,7 @@ def put_off(
     (tries,) = connection.execute(
         "SELECT COALESCE(MAX(tries), 0) FROM texts WHERE address = ?", (address,)
     ).fetchone()
-    at = q + max(after_s, wait_after(tries + 1, chance))
+    at = q + max(after_s, min(wait_after(tries + 1, chance), LONGEST_WAIT_S))
     connection.execute(
         "UPDATE texts SET tries = ?, next_q = ?, reason = ? WHERE address = ?",
         (tries + 1, at, reason[:500], address),
