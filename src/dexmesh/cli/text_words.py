@@ -7,11 +7,12 @@ Not here  how long that is (apps/base/carrier.py), sending it (apps/call/texting
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Any
 
 from dexmesh.cli.output import note
-from dexmesh.cli.words import ago
+from dexmesh.cli.words import duration
 
 
 def offer_mail(waiting: Iterable[dict[str, Any]]) -> None:
@@ -19,7 +20,8 @@ def offer_mail(waiting: Iterable[dict[str, Any]]) -> None:
     for one in waiting:
         if one.get("is_offered_as_mail"):
             name = one["petname"] or one.get("uri") or one["to"]
+            waited = duration(time.time() - one["since_unix"])
             note(
-                f"{one['id']} has waited for {name} since {ago(one['since_unix'])}; "
+                f"{one['id']} has waited for {name} for {waited}; "
                 f"`dexmesh texts --as-mail {one['id']}` sends it as a mail"
             )
