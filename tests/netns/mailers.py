@@ -9,6 +9,7 @@ import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from email.message import Message
+from email.parser import HeaderParser
 from pathlib import Path
 from typing import TypeAlias
 
@@ -23,6 +24,7 @@ from tests.netns.terminal import Terminal
 MAIL_S = 12.0
 Mail: TypeAlias = "Message[str, str]"
 _FROM_LINE = re.compile(r"^From \S+ .*\n", re.MULTILINE)
+_END_OF_HEADER = re.compile(r"\r?\n\r?\n")
 
 
 @dataclass(slots=True)
@@ -140,8 +142,9 @@ class StockMailer(Mailer):
 
     def inbox(self, user: str = USER) -> list[Mail]:
         """All mail of somebody here, oldest first."""
-        box = self.node.machine.run(["cat", f"/var/mail/{user}"], check=False).stdout
-        return [parse(text) for text in _FROM_LINE.split(box)[1:]]
+        box = Path(f"/proc/{self.node.machine.pid}/root/var/mail/{user}")
+        text = box.read_text(errors="replace") if box.exists() else ""
+        return [parse(mail) for mail in _FROM_LINE.split(text)[1:]]
 
     def log(self) -> str:
         """What OpenSMTPD said."""
@@ -206,7 +209,7 @@ class OurMailer(Mailer):
         files = [file for folder in ("new", "cur") for file in root.glob(f"{folder}/*")]
         files += [file for folder in ("new", "cur") for file in root.glob(f".Requests/{folder}/*")]
         files.sort(key=lambda file: file.stat().st_mtime_ns)
-        return [email.message_from_bytes(file.read_bytes()) for file in files]
+        return [parse(file.read_bytes().decode("ascii", "surrogateescape")) for file in files]
 
     def log(self) -> str:
         """What the service said."""
@@ -247,8 +250,14 @@ def open_python(mailer: Mailer) -> None:
 
 
 def parse(text: str) -> Mail:
-    """A message; addresses stay the text they are (the modern parser stumbles over literals)."""
-    return email.message_from_string(text)
+    """A message; addresses stay the text they are (the modern parser stumbles over literals).
+
+    The body stays text as well: mailboxes hold 25 MB here and are read again and again.
+    """
+    end = found.end() if (found := _END_OF_HEADER.search(text)) else len(text)
+    mail = HeaderParser().parsestr(text[:end])
+    mail.set_payload(text[end:])
+    return mail
 
 
 def wait_for(mailer: Mailer, subject: str, user: str = USER, limit_s: float = MAIL_S) -> Mail:
@@ -273,10 +282,11 @@ def attached_to(mailer: Mailer, subject: str) -> bytes:
 
     def is_whole() -> bool:  # OpenSMTPD writes into the mbox piece by piece
         found[:] = [mail for mail in mailer.inbox() if mail["Subject"] == subject]
-        return f"--{found[0].get_boundary()}--" in found[0].as_string()[-200:]
+        return f"--{found[0].get_boundary()}--" in str(found[0].get_payload())[-200:]
 
     wait_until(is_whole, MAIL_S, f"the end of {subject!r}")
-    (data,) = [part.get_payload(decode=True) for part in found[0].walk() if part.get_filename()]
+    whole = email.message_from_string(found[0].as_string())
+    (data,) = [part.get_payload(decode=True) for part in whole.walk() if part.get_filename()]
     assert isinstance(data, bytes)
     return data
 

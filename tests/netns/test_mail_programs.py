@@ -132,7 +132,7 @@ def test_a_user_that_is_not_there_is_told_to_the_sender_in_words(pair: Pair, way
     found: list[Mail] = []
 
     def is_told() -> bool:
-        found[:] = [mail for mail in sender.inbox() if nobody in mail.as_string()]
+        found[:] = [mail for mail in sender.inbox() if nobody in str(mail.get_payload())]
         return bool(found)
 
     wait_until(is_told, 12, "the bounce")
