@@ -12,7 +12,14 @@ from pathlib import Path
 import pytest
 
 from dexmesh.cli.lab import Lab, Machine, wait_until
+from dexmesh.config.edit import NewPeer, add_peer
+from dexmesh.config.files import read_config_file, write_secret_file
+from dexmesh.config.generate import generate
+from dexmesh.config.reader import load_settings
+from dexmesh.engine.keys import public_key_of
 from dexmesh.errors import HostError
+from dexmesh.wire.address import format_address
+from dexmesh.wire.keys import decode_key, encode_key
 
 PORT = 5000
 
@@ -85,22 +92,18 @@ class World:
         """A machine with a fresh configuration; nothing is started."""
         machine = self.lab.machine(name)
         config = machine.folder / "cjdroute.conf"
-        dexmesh = [sys.executable, "-m", "dexmesh"]
-        machine.run([*dexmesh, "config", "new", str(config)])
-        described = machine.run(
-            [*dexmesh, "config", "check", "--json", "--show-secrets", str(config)]
-        )
-        facts = json.loads(described.stdout)
-        text = config.read_text().replace(f":{facts['udp_ports'][0]}", f":{PORT}")
-        config.write_text(text)
-        credential = facts["authorizedPasswords"][0]
+        text = _on_port(generate(os.urandom, public_key_of), PORT)  # no process: see mail_machines
+        write_secret_file(config, text)
+        settings = load_settings(text.encode(), str(config)).settings
+        credential = settings.authorized_passwords[0]
+        assert credential.user is not None
         node = RunningNode(
             machine,
             config,
-            facts["address"],
-            facts["public_key"],
-            credential["password"],
-            credential["user"],
+            format_address(settings.address),
+            encode_key(settings.public_key),
+            credential.password.decode(),
+            credential.user.decode(),
         )
         self.nodes[name] = node
         return node
@@ -116,11 +119,22 @@ class World:
 
     def tell(self, caller: RunningNode, called: RunningNode, endpoint: str) -> None:
         """Write the called node into the caller's configuration."""
-        caller.dexmesh(
-            *("peer", "add", endpoint, "--key", called.key, "--login", called.login),
-            *("--name", called.machine.name, "--password-stdin", "--no-live"),
-            stdin=called.password + "\n",
+        peer = NewPeer(
+            endpoint,
+            decode_key(called.key),
+            called.password.encode(),
+            login=called.login.encode(),
+            peer_name=called.machine.name,
         )
+        text = add_peer(read_config_file(caller.config), str(caller.config), peer)
+        load_settings(text, str(caller.config))
+        write_secret_file(caller.config, text, overwrite=True)
+
+
+def _on_port(text: str, port: int) -> str:
+    """The configuration, bound to this port and no other."""
+    drawn = load_settings(text.encode(), "new").settings.udp_interfaces[0].bind_port
+    return text.replace(f":{drawn}", f":{port}")
 
 
 @pytest.fixture
