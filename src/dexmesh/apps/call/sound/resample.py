@@ -96,9 +96,13 @@ class Resampler:
 
 
 def resample(pcm: bytes, rate_in: int, rate_out: int) -> bytes:
-    """A whole sound at once."""
+    """A whole sound at once; the work grows with its length, and no faster."""
     stream = Resampler(rate_in, rate_out)
-    return stream.feed(pcm) + stream.flush()
+    size = (
+        2 * rate_in
+    )  # a stream moves what it has not used yet: all of it would be moved each time
+    pieces = [stream.feed(pcm[at : at + size]) for at in range(0, len(pcm), size)]
+    return b"".join([*pieces, stream.flush()])
 
 
 def _convert(pcm: bytes, periods: int, shape: Filter) -> bytes:

@@ -55,6 +55,20 @@ def test_the_same_sound_comes_out_whatever_the_pieces_it_is_fed_in() -> None:
     assert made + stream.flush() == resample(tone, 22_050, 8_000)
 
 
+def test_a_long_sound_is_not_moved_again_and_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    fed: list[int] = []
+    feed = Resampler.feed
+
+    def watched(self: Resampler, pcm: bytes) -> bytes:
+        fed.append(len(pcm))
+        return feed(self, pcm)
+
+    monkeypatch.setattr(Resampler, "feed", watched)
+    heard = resample(bytes(2 * 8_000 * 20), 8_000, 16_000)
+    assert len(heard) == 2 * 16_000 * 20
+    assert (max(fed), sum(fed)) == (2 * 8_000, 2 * 8_000 * 20)
+
+
 def test_a_stream_that_was_flushed_begins_anew() -> None:
     stream, tone = Resampler(8_000, 16_000), sine(700, 8_000, 0.1)
     first = stream.feed(tone) + stream.flush()
