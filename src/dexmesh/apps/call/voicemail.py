@@ -107,7 +107,7 @@ class Voicemail:
         self._service, self._settings, self._folder, self._post = service, settings, folder, post
         self._machines: dict[CallId, asyncio.Task[None]] = {}
         self._callers: dict[CallId, Address] = {}  # of these
-        self._posting = asyncio.Lock()
+        self._news = asyncio.Event()  # something was recorded
 
     async def open(self) -> None:
         """Take over unanswered calls from now on."""
@@ -126,8 +126,11 @@ class Voicemail:
     async def run(self) -> None:
         """Hand over what an earlier process could not, and what the mail did not take; for ever."""
         while True:
+            self._news.clear()
             await self._hand_over()
-            await asyncio.sleep(AGAIN_S)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(AGAIN_S):
+                    await self._news.wait()
 
     # --- One call -----------------------------------------------------------------------------------
 
@@ -183,7 +186,7 @@ class Voicemail:
             self._service.leave_machine(event.call)
             await asyncio.to_thread(seat.stop)
             await self._note(machine, event, user)
-        await self._hand_over()
+            self._news.set()
 
     def _make_seat(self, greeting: Source) -> Seat:
         first, last = self._settings.media_ports
@@ -241,22 +244,31 @@ class Voicemail:
     # --- Into the mail ------------------------------------------------------------------------------
 
     async def _hand_over(self) -> None:
-        """Everything on the disk that is not being recorded."""
-        async with self._posting:
-            for note in sorted(self._folder.glob("*.json")):
-                try:
-                    await self._hand_over_one(note)
-                except _USELESS as error:
-                    log.warning("a recording is of no use", extra={"reason": str(error)})
-                    note.rename(note.with_suffix(".broken"))
-                except (DexmeshError, OSError) as error:
-                    log.warning("voicemail waits for the mail", extra={"reason": str(error)})
+        """Everything on the disk that is not being recorded; of nobody whose mail takes no more."""
+        refused: set[str] = set()
+        for note in sorted(self._folder.glob("*.json")):
+            try:
+                told = json.loads(note.read_text(encoding="utf-8"))
+                user = str(told["user"])
+                if user not in refused:
+                    await self._hand_over_one(note, told, user, refused)
+            except _USELESS as error:
+                log.warning("a recording is of no use", extra={"reason": str(error)})
+                note.rename(note.with_suffix(".broken"))
+            except (DexmeshError, OSError) as error:
+                log.warning("voicemail waits for the mail", extra={"reason": str(error)})
 
-    async def _hand_over_one(self, note: Path) -> None:
-        told, seconds, content = await asyncio.to_thread(_read, note)
+    async def _hand_over_one(
+        self, note: Path, told: dict[str, Any], user: str, refused: set[str]
+    ) -> None:
+        seconds, content = await asyncio.to_thread(_read, note.with_suffix(".wav"))
         if seconds >= SHORTEST_S:
             recording = Recording(_caller(told), float(told["at_unix"]), seconds, content)
-            mail = await self._post(str(told["user"]), recording)
+            try:
+                mail = await self._post(user, recording)
+            except DexmeshError:
+                refused.add(user)
+                raise
             if told.get("number"):
                 await self._service.history.keep_voicemail(int(told["number"]), mail, seconds)
         await asyncio.to_thread(_remove, note)
@@ -329,17 +341,15 @@ def _caller(told: dict[str, Any]) -> Caller:
     )
 
 
-def _read(note: Path) -> tuple[dict[str, Any], float, bytes]:
-    """Whose a recording is, how long, and the WAV file to attach: no wider than speech needs."""
-    told = json.loads(note.read_text(encoding="utf-8"))
-    sound = note.with_suffix(".wav")
+def _read(sound: Path) -> tuple[float, bytes]:
+    """How long a recording is, and the WAV file to attach: no wider than speech needs."""
     data = sound.read_bytes()
     head = decode_head(io.BytesIO(data), sound.name)
     pcm = data[head.start :][: head.size]
     rate = head.rate
     if rate > MAIL_RATE:
         pcm, rate = resample(pcm, rate, MAIL_RATE), MAIL_RATE
-    return told, len(pcm) / (2 * rate), encode_head(rate, len(pcm)) + pcm
+    return len(pcm) / (2 * rate), encode_head(rate, len(pcm)) + pcm
 
 
 def _remove(note: Path) -> None:

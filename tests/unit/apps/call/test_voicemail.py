@@ -140,15 +140,18 @@ def test_a_recording_stays_until_the_mail_takes_it_and_a_broken_one_stops_no_oth
         world.leave("a.json", 2.0)
         world.leave("c.json", 2.0)
         (world.folder / "b.json").write_text("{")
-        (world.folder / "ba.json").write_text(json.dumps(FACTS))  # killed before the first sound
-        (world.folder / "bb.json").write_text(json.dumps(FACTS))
+        early = json.dumps({**FACTS, "user": "zoe"})  # killed before the first sound
+        (world.folder / "ba.json").write_text(early)
+        (world.folder / "bb.json").write_text(early)
         (world.folder / "bb.wav").touch()
-        await world.hand_over(lambda: world.tries == 2)
-        assert sorted(one.name for one in world.folder.glob("*.json")) == ["a.json", "c.json"]
+        world.leave("d.json", 2.0, user="ann")
+        await world.hand_over(lambda: world.tries == 2)  # one for each of them
+        kept = sorted(one.name for one in world.folder.glob("*.json"))
+        assert kept == ["a.json", "c.json", "d.json"]
         broken = sorted(one.name for one in world.folder.glob("*.broken"))
         assert broken == ["b.broken", "ba.broken", "bb.broken"]
         world.error = None
-        await world.hand_over(lambda: len(world.posted) == 2)
+        await world.hand_over(lambda: len(world.posted) == 3)
 
     played(tmp_path, script)
 
