@@ -94,7 +94,9 @@ def streams_of_sound() -> Iterator[bytes]:
     packet = encode_rtp(0, False, 9, 1600, 7, b"sound")
     yield steps(*[speech] * 12)
     yield steps(speech, (3 << 5, 1, b"\xff"), (7, 9, b""), speech, (1 << 5, 79, b"x"), speech)
-    yield steps(speech, digit, (4, 1, b""), speech, (5, 40, b""), *[speech] * 3, (6, 1, b""))
+    yield steps(
+        speech, digit, (4, 1, b""), speech, (5, 40, b""), *[speech] * 3, (6, 1, b""), speech
+    )
     yield steps((3, 0, packet), (3, 0, packet[:11]), (3, 0, b"\xb1" + packet[1:]), speech)
 
 
