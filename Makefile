@@ -6,8 +6,8 @@ SHELL := /bin/bash
 PY := .venv/bin/python
 CARGO := tools/cargo
 PYTEST_ARGS ?=
-# Two streams: tests with machines (tests/conftest.py), which wait more than they work, and the others.
-PYTEST_STREAMS ?= 2
+# Two streams of machines (tests/conftest.py), which wait more than they work, and one of all the others.
+PYTEST_STREAMS ?= 3
 BENCH_ARGS ?=
 
 .PHONY: help setup venv native packages demo test test-python test-rust ci format lint types layers rust bench bench-mail bench-calls soak fuzz wheel clean
@@ -41,11 +41,12 @@ test-python:
 
 test-rust:
 	@echo "== Rust tests: engine, switch, CryptoAuth vectors, offloads"
-	@cd rust && ../$(CARGO) test --quiet --workspace --exclude dexmesh-python
+	@cd rust && ../$(CARGO) test --quiet --workspace --exclude dexmesh-python --lib --tests
+	@cd rust && ../$(CARGO) test --quiet --workspace --exclude dexmesh-python --doc
 
 ci: ## What CI runs: set-up, format, lint, types, layers, Rust, all tests
 	@tools/setup all
-	@$(MAKE) --no-print-directory format lint types layers rust test-rust
+	@CARGO_INCREMENTAL=0 $(MAKE) --no-print-directory -j2 --output-sync=target rust types test-rust format lint layers
 	@$(MAKE) --no-print-directory test-python PYTEST_ARGS="--cov --cov-report=term:skip-covered $(PYTEST_ARGS)"
 	@$(PY) tools/coverage_gate.py
 

@@ -1,6 +1,8 @@
 """Fail when the branch coverage of wire/ or mesh/ is below the gate.
 
 Place     `make ci`, after the tests have written .coverage
+Keeps     what counts is what the tests of wire/ and mesh/ reach (tests/conftest.py `TRACED`), not what a
+          simulation or a program happens to pass through
 """
 
 from __future__ import annotations
