@@ -154,6 +154,12 @@ def test_a_second_call_hears_that_we_are_busy(scene: Scene) -> None:
     scene.desk.expect("missed", reason="busy")
 
 
+def test_the_log_of_a_phone_alone_says_nothing_of_mail(scene: Scene) -> None:
+    log = scene.service.machine.log("mail.log")
+    assert "calls and texts are served" in log
+    assert "mail is served" not in log
+
+
 @pytest.mark.parametrize(
     ("status", "keys"),
     [

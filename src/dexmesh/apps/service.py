@@ -90,11 +90,12 @@ async def _serve(
         if settings.phone.is_on:
             await running.attempt("phone", _open_phone(home, settings, listening, mail))
         is_ready()
-        log.info("mail is served", extra={"users": len(settings.mail.users)})
+        if settings.mail.is_on:
+            log.info("mail is served", extra={"users": len(settings.mail.users)})
         return await running.wait()
     finally:
         await running.close()
-        log.info("mail is served no more")
+        log.info("the service has ended")
 
 
 def _explain_phone(mail: MailService, settings: AppSettings, listening: Listening) -> None:
