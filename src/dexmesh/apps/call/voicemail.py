@@ -325,7 +325,7 @@ def _missed(user: str, event: Unanswered) -> Entry:
         claimed_name=caller.claimed_name,
         is_request=not caller.is_contact,
         is_flagged=caller.is_flagged,
-        reason="no answer",
+        reason=str(event.reason),
         is_seen=False,
     )
 

@@ -17,7 +17,7 @@ from dexmesh.apps.call.media.offer import Agreed, AgreedFormat
 from dexmesh.apps.call.media.plan import MediaPlan
 from dexmesh.apps.call.media.sdp import Direction
 from dexmesh.apps.call.phone.identity import Caller
-from dexmesh.apps.call.phone.values import CallError, CallId, Unanswered, UserSettings
+from dexmesh.apps.call.phone.values import CallError, CallId, MissedReason, Unanswered, UserSettings
 from dexmesh.apps.call.seat.sockets import MediaSockets
 from dexmesh.apps.call.seats import SeatLine
 from dexmesh.apps.call.service import PhoneService
@@ -199,12 +199,13 @@ def test_a_caller_who_cannot_be_recorded_is_not_kept_waiting(tmp_path: Path) -> 
         world.service.hang_up = world.service.leave_machine = hang_up
         await world.voicemail.open()
         world.folder.rmdir()
-        world.service.unanswered(Unanswered(CallId(7), ("stuart",), Caller(DAVE)))
+        disturbed = MissedReason.DO_NOT_DISTURB
+        world.service.unanswered(Unanswered(CallId(7), ("stuart",), Caller(DAVE), disturbed))
         async with asyncio.timeout(10):
             await ended.wait()
         await world.voicemail.close()
         (entry,) = await world.history.find(Question("stuart"))
-        assert entry.state is State.MISSED
+        assert (entry.state, entry.reason) == (State.MISSED, "do not disturb")
 
     played(tmp_path, script)
 

@@ -70,7 +70,7 @@ class IncomingCall(Call):
         """Tell both sides that it rings; or answer, where a seat stands by for it."""
         self.own(self._incoming.id)
         ringing, verdict = None, self._verdict
-        if isinstance(verdict, Ring):
+        if not isinstance(verdict, TurnedAway):
             ringing = Ringing(
                 *(self.id, self.users, self.peer, verdict.is_waiting, verdict.answers_itself)
             )
@@ -85,8 +85,8 @@ class IncomingCall(Call):
         if ringing is not None:
             self._unanswered_at = now + UNANSWERED_S
             self.line.tell(ringing)
-        else:
-            self.line.tell(Unanswered(self.id, self.users, self.peer))
+        elif isinstance(verdict, TurnedAway):
+            self.line.tell(Unanswered(self.id, self.users, self.peer, verdict.reason))
 
     def _begin_dialog(self, response: Response) -> None:
         self.dialog = Dialog.as_callee(self._incoming.request, response, self._incoming.peer)

@@ -131,6 +131,7 @@ class Unanswered:
     call: CallId
     users: tuple[str, ...]
     caller: Caller
+    reason: MissedReason = MissedReason.NO_ANSWER
 
 
 @dataclass(frozen=True, slots=True)

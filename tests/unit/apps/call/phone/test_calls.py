@@ -345,6 +345,7 @@ def test_do_not_disturb_with_voicemail_gives_the_call_to_voicemail_at_once() -> 
     dial(world, world.ann, world.bob)
     assert world.bob.all(Ringing) == []
     unanswered = world.bob.one(Unanswered)
+    assert unanswered.reason is MissedReason.DO_NOT_DISTURB
     world.bob.phone.answer(unanswered.call, "bob", SEAT, world.now)
     world.run(0.1)
     assert world.ann.one(Established)
