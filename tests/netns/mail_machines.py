@@ -24,6 +24,7 @@ from dexmesh.values import dataclass
 from dexmesh.wire.address import format_address
 from dexmesh.wire.keys import encode_key
 
+_COMES_UP = {"mail": "mail is served users=", "phone": "calls and texts are served"}
 DEXMESH = (sys.executable, "-m", "dexmesh")
 
 
@@ -57,15 +58,22 @@ class MailMachine:
         self.dexmesh("mail", "on", "--account", USER, "--config", str(self.config), *options)
 
     def serve(self) -> subprocess.Popen[bytes]:
-        """Start the service and wait until it answers."""
+        """Start the service and wait until it says that it serves."""
+        lives = self.lives("mail") + self.lives("phone")
         options = ["--home", str(self.home), "--config", str(self.config)]
         argv = [*DEXMESH, "mail", "serve", *options]
         running = self.machine.start(argv, log="mail.log")
         try:
-            wait_until(self.is_serving, 20, "the mail service")
+            wait_until(
+                lambda: self.lives("mail") + self.lives("phone") > lives, 20, "the mail service"
+            )
         except HostError as error:
             raise AssertionError(f"{error}\n{self.machine.log('mail.log')}") from None
         return running
+
+    def lives(self, of: str) -> int:
+        """How many workers have come up so far with mail, or with the phone."""
+        return self.machine.log("mail.log").count(_COMES_UP[of])
 
     def is_serving(self) -> bool:
         """Whether the worker answers."""
@@ -74,11 +82,14 @@ class MailMachine:
 
     def worker(self) -> int | None:
         """The process that does the work, as the host numbers it; None between two lives."""
-        ours = _processes_in(self.machine)
-        for pid, parent in ours.items():
-            with contextlib.suppress(FileNotFoundError):  # it ended meanwhile
-                if parent in ours and Path(f"/proc/{pid}").stat().st_uid == USER_ID:
-                    return pid
+        network = Path(f"/proc/{self.machine.pid}/ns/net").readlink()
+        with os.scandir("/proc") as entries:
+            for entry in entries:
+                with contextlib.suppress(OSError):  # it ended meanwhile
+                    is_his = entry.name.isdigit() and entry.stat().st_uid == USER_ID  # few are
+                    process = Path(entry.path)
+                    if is_his and (process / "ns/net").readlink() == network and _works(process):
+                        return int(entry.name)
         return None
 
 
@@ -100,26 +111,9 @@ def _mail_machine(machine: Machine, device: str) -> MailMachine:
     return MailMachine(machine, config, encode_key(settings.public_key), address, home)
 
 
-def _processes_in(machine: Machine) -> dict[int, int]:
-    """pid -> parent of the `mail serve` processes in the machine's network, by the host's numbers."""
-    network = Path(f"/proc/{machine.pid}/ns/net").readlink()
-    found = {}
-    for entry in Path("/proc").iterdir():
-        try:
-            if entry.name.isdigit() and (entry / "ns/net").readlink() == network:
-                pid = int(entry.name)
-                if "mail serve" in _command_of(pid):
-                    fields = (entry / "stat").read_text().rpartition(")")[2].split()
-                    found[pid] = int(fields[1])
-        except OSError:
-            continue
-    return found
-
-
-def _command_of(pid: int) -> str:
-    try:
-        return (
-            Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-        )
-    except OSError:
-        return ""
+def _works(process: Path) -> bool:
+    """Whether this is a service whose parent is one as well, its supervisor."""
+    parent = (process / "stat").read_text().rpartition(")")[2].split()[1]
+    return all(
+        b"mail\0serve" in (one / "cmdline").read_bytes() for one in (process, Path("/proc", parent))
+    )

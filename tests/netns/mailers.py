@@ -176,13 +176,8 @@ class OurMailer(Mailer):
         self.node.machine.run(edit)
         argv = [sys.executable, "-m", "dexmesh", "mail", "serve", "--home", self.home]
         self.node.machine.start([*argv, "--config", config], log="mail.log")
-        status = [sys.executable, "-m", "dexmesh", "mail", "status", "--home", self.home]
         try:
-            wait_until(
-                lambda: self.node.machine.run(status, check=False).returncode == 0,
-                20,
-                "the service",
-            )
+            wait_until(lambda: "mail is served users=" in self.log(), 20, "the service")
         except HostError as error:
             raise AssertionError(f"{error}\n{self.log()}") from error
         self.password = self.mail("password", USER).strip()
