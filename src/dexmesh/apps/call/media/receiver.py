@@ -83,6 +83,11 @@ class Receiver:
         self._gap_frames = 0
 
     @property
+    def is_sound_due(self) -> bool:
+        """Whether the other side sends without a pause: nobody holds."""
+        return self._is_sound_due
+
+    @property
     def concealed(self) -> int:
         """Frames that were made up where there should have been sound."""
         return self._concealed + (self._pending if self._is_sound_due else 0)

@@ -17,6 +17,7 @@ from typing import Final, TypeAlias
 from dexmesh.apps.call.codec.interface import Codec
 from dexmesh.apps.call.media import rtcp
 from dexmesh.apps.call.media.drops import DropReason
+from dexmesh.apps.call.media.formats import FRAME_MS
 from dexmesh.apps.call.media.plan import MediaPlan
 from dexmesh.apps.call.media.receiver import Receiver
 from dexmesh.apps.call.media.rtcp import ntp_time, short_ntp
@@ -29,6 +30,9 @@ from dexmesh.values import dataclass
 REPORT_EVERY_S: Final = 5.0
 FIRST_REPORT_S: Final = 1.0  # ours: the round trip is known early
 DEAD_S: Final = 20.0
+SILENCE_S: Final = (
+    1.0  # ours: a longer pause is a loss, though no packet has come yet that tells of it
+)
 MOST_OUTPUTS: Final = 64  # ours: digits that nobody fetched
 
 _NAME_BITS: Final = 96  # RFC 7022 §4.2
@@ -244,6 +248,10 @@ class MediaSession:
         incoming, remote = self.incoming, self._remote
         missing, expected = self._loss()
         missing_before, expected_before = self._loss_marks[0]
+        silent_s = now - max(self._heard_at, incoming.heard_at)
+        if silent_s >= SILENCE_S and self._receiver.is_sound_due:
+            unheard = int(1000 * silent_s) // FRAME_MS
+            missing, expected = missing + unheard, expected + unheard
         recent = percent(max(0, missing - missing_before), expected - expected_before)
         trip_ms = None if self._round_trip_s is None else 1000 * self._round_trip_s
         delay_ms = None if trip_ms is None else trip_ms / 2 + incoming.delay_ms
@@ -266,7 +274,7 @@ class MediaSession:
             remote_loss_percent=None if remote is None else remote.fraction_lost / 2.56,
             remote_jitter_ms=None if remote is None else remote.jitter / units_in_ms,
             mos=mean_opinion(self._codec.name, recent, known_delay_ms),
-            silent_s=now - max(self._heard_at, incoming.heard_at),
+            silent_s=silent_s,
             drops={reason.name.lower(): count for reason, count in self.drops.items()},
         )
 

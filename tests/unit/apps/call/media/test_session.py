@@ -678,3 +678,20 @@ def test_a_codec_that_is_not_that_of_the_plan_is_refused() -> None:
         MediaSession(plan(sound=PCMA), NumberCodec(PCMU), lambda _bits: 1, 0.0)
     with pytest.raises(UsageError):
         session(1).change(plan(sound=OPUS, events=EVENTS_8000))
+
+
+def test_a_silence_is_a_loss_before_any_packet_tells_of_it_unless_somebody_holds() -> None:
+    call = Call(lambda _number, at: 0.03 if at < 10 else None)
+    call.run(10)
+    call.there.next_rtcp(call.now)
+    assert call.there.statistics(call.now + 0.5).recent_loss_percent == 0
+    for _ in range(2):
+        call.run(5)
+        call.there.next_rtcp(call.now)
+    silent = call.there.statistics(call.now)
+    assert silent.recent_loss_percent > 95
+    assert silent.loss_percent == pytest.approx(50, abs=2)
+    assert silent.mos < 1.5
+    call.there.change(plan(Direction.INACTIVE))
+    held = call.there.statistics(call.now + 10)
+    assert (held.recent_loss_percent, held.loss_percent) == (0, 0)
