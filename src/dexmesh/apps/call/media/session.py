@@ -30,9 +30,7 @@ from dexmesh.values import dataclass
 REPORT_EVERY_S: Final = 5.0
 FIRST_REPORT_S: Final = 1.0  # ours: the round trip is known early
 DEAD_S: Final = 20.0
-SILENCE_S: Final = (
-    1.0  # ours: a longer pause is a loss, though no packet has come yet that tells of it
-)
+SILENCE_S: Final = 1.0  # ours: a longer pause is a loss, before any packet tells of it
 MOST_OUTPUTS: Final = 64  # ours: digits that nobody fetched
 
 _NAME_BITS: Final = 96  # RFC 7022 §4.2
