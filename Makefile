@@ -27,7 +27,7 @@ native: venv
 packages:
 	@tools/setup packages
 
-demo: ## Three machines on this one: addresses, pings, a file, a mail (about a minute after set-up)
+demo: ## Three machines on this one: addresses, pings, a file, a mail, a call (a minute and a half after set-up)
 	@tools/setup all
 	@tools/as-root .venv/bin/dexmesh demo
 
