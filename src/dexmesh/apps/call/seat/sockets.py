@@ -3,7 +3,8 @@
 Place     seat.py -> here -> native.CallPort -> the kernel
 Spec      docs/apps/sip.md §3: even ports from a small range, RTCP on the next one; packets from the
           address of the signalling peer alone, whatever its port; RFC 3550 §11
-Keeps     a flood costs a bounded part of each 20 ms; what others send is counted and forgotten
+Keeps     a flood of the peer costs a bounded part of each 20 ms; what others send is counted and dropped,
+          by the kernel where it can, so that it crowds nothing out
 Not here  taking packets in (rust/hostio/src/call_socket.rs), what is in them (call/media)
 """
 
@@ -16,6 +17,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from dexmesh.apps.call.native import CallPort
+from dexmesh.apps.call.seat.source_filter import dropped, hear_only
 from dexmesh.errors import BindError
 
 PORTS: Final = range(7078, 7099)  # as in the article whose readers opened them
@@ -30,10 +32,10 @@ class MediaSockets:
 
     def __init__(self, host: str, ports: Sequence[int] = PORTS) -> None:
         """Bind the first even port that is free with its odd neighbour. Raises BindError."""
-        rtp, rtcp = _bind_pair(host, ports)
-        with rtp, rtcp:
-            self.port: int = rtp.getsockname()[1]
-            self._port = CallPort(rtp.fileno(), rtcp.fileno())
+        rtp, rtcp = self._pair = _bind_pair(host, ports)
+        self.port: int = rtp.getsockname()[1]
+        self._port = CallPort(rtp.fileno(), rtcp.fileno())
+        self._dropped = 0
         self.receive = self._port.receive  # not one call more than needed: there are fifty a second
         self.send_rtp = self._port.send_rtp
         self.send_rtcp = self._port.send_rtcp
@@ -41,16 +43,23 @@ class MediaSockets:
 
     def connect(self, remote: bytes, port: int, rtcp_port: int | None) -> None:
         """Send to this peer from now on, and hear nobody else; `remote` is an address of 16 bytes."""
+        for one in self._pair:
+            hear_only(one, remote)
         self._port.connect(remote, port, rtcp_port or 0)
 
     def close(self) -> None:
         """Give the ports back."""
+        _ = self.strangers  # the kernel will not know any more
         self._port.close()
+        for one in self._pair:
+            one.close()
 
     @property
     def strangers(self) -> int:
-        """Packets refused: of others, or longer than any of sound."""
-        return self._port.strangers
+        """Packets refused: of others, longer than any of sound, or more than there was room for."""
+        if self._pair[0].fileno() >= 0:
+            self._dropped = sum(map(dropped, self._pair))
+        return self._port.strangers + self._dropped
 
     @property
     def unsent(self) -> int:

@@ -97,6 +97,31 @@ def test_packets_of_the_peer_are_taken_from_any_port_and_those_of_others_counted
     assert sockets.strangers == 1
 
 
+def test_a_flood_of_others_takes_no_place_from_the_peer(
+    sockets: MediaSockets, peer: socket.socket
+) -> None:
+    sockets.connect(ELSEWHERE, 9, None)
+    for _ in range(5000):  # many times what the kernel keeps for a socket
+        peer.sendto(rtp(), ("::1", sockets.port))
+    assert received(sockets) == []
+    assert sockets.strangers == 5000
+    sockets.connect(HERE, 9, None)
+    peer.sendto(rtp(1), ("::1", sockets.port))
+    assert received(sockets) == [rtp(1)]
+    sockets.close()
+    assert sockets.strangers == 5000
+
+
+def test_where_the_kernel_has_no_such_filter_others_are_refused_here(
+    sockets: MediaSockets, peer: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dexmesh.apps.call.seat.source_filter._SO_ATTACH_FILTER", 9999)
+    sockets.connect(ELSEWHERE, 9, None)
+    peer.sendto(rtp(), ("::1", sockets.port))
+    assert received(sockets) == []
+    assert sockets.strangers == 1
+
+
 def test_before_there_is_a_peer_all_are_strangers(
     sockets: MediaSockets, peer: socket.socket
 ) -> None:
