@@ -19,6 +19,7 @@ from typing import Any
 
 import pytest
 
+from dexmesh.apps.call.service import LOOK_S
 from dexmesh.cli.lab import Lab, wait_until
 from tests.netns.mail_machines import mail_machines
 from tests.netns.our_phone import DEXMESH, OurProgram
@@ -76,10 +77,16 @@ def two() -> Iterator[Two]:
 
 def test_texts_for_an_absent_phone_wait_and_arrive_once_when_it_is_back(two: Two) -> None:
     _stop(two.b, two.service_of_b)
+    began = time.monotonic()
+    gone = json.loads(two.a.at.dexmesh("phone", "look", "bob", *_as(two.a), check=False))
+    assert not gone["is_there"]
+    assert time.monotonic() - began < LOOK_S + SOON_S
     for text in ("are you there?", LONG):
         assert two.a.send_text("bob", text, wait_s=5)["state"] == "waiting"
     assert len(two.a.ask("text.waiting")["waiting"]) == 2
     two.service_of_b = two.b.serve()
+    there = json.loads(two.b.at.dexmesh("phone", "look", "ann", *_as(two.b)))
+    assert (there["is_there"], there["takes_calls"], there["takes_texts"]) == (True, True, True)
     assert two.b.send_text("ann", "back again")["state"] == "delivered"  # a sign of life
     two.b.wait_text(LONG)
     wait_until(lambda: not two.a.ask("text.waiting")["waiting"], LIMIT_S, "an empty queue")
@@ -122,6 +129,10 @@ def test_a_text_that_waits_is_in_the_queue_beside_mail_and_may_be_tried_taken_ba
     came = [one["text"] for one in two.b.history("text")]
     assert "come soon" in came
     assert not set(came) & set(words[:2])
+
+
+def _as(phone: PhoneMachine) -> tuple[str, ...]:
+    return ("--json", "--user", phone.user)
 
 
 def _rows(phone: PhoneMachine) -> list[dict[str, Any]]:

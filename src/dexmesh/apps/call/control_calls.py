@@ -24,7 +24,7 @@ from dexmesh.apps.base.arguments import (
 )
 from dexmesh.apps.base.control import Caller, ControlServer
 from dexmesh.apps.call.codec import catalogue
-from dexmesh.apps.call.facts import call_facts, entry_facts
+from dexmesh.apps.call.facts import call_facts, entry_facts, presence_facts
 from dexmesh.apps.call.media.formats import find_format
 from dexmesh.apps.call.people import find_target
 from dexmesh.apps.call.phone.states import State
@@ -52,6 +52,7 @@ def register(
     server.register("phone.status", calls.status)
     server.register("phone.attach", calls.attach)
     server.register("phone.switch", calls.switch)
+    server.register("phone.look", calls.look)
     server.register("call.dial", calls.dial)
     server.register("call.answer", calls.answer)
     server.register("call.stand_by", calls.stand_by)
@@ -117,6 +118,19 @@ class _Calls:
         wanted = self._service.preferences.choose(user, name, is_on=flag_of(arguments, "on"))
         self._service.phone.configure(user, wanted)
         return {one: getattr(wanted, one) for one in SWITCHES}
+
+    async def look(self, caller: Caller, arguments: Arguments) -> dict[str, Any]:
+        """Whether the phone of a contact answers, and what it takes."""
+        user = require_user(caller)
+        target = find_target(self._book, text_of(arguments, "to"))
+        if self._book.petname_of(target.address) is None:
+            raise CallError(
+                f"{target.name} is no contact, and strangers are not asked",
+                "`dexmesh contact add` takes somebody into the address book",
+            )
+        presence = await self._service.look(user, target.uri, target.address)
+        facts = presence_facts(presence, time.monotonic())
+        return {"to": target.name, "uri": target.uri.text, **facts}
 
     # --- One call -----------------------------------------------------------------------------------
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from dexmesh.apps.call.phone.identity import Caller
-from dexmesh.apps.call.phone.values import CallView
+from dexmesh.apps.call.phone.values import CallView, Presence
 from dexmesh.apps.call.store.tables import Entry
 from dexmesh.wire.address import Address, format_address
 
@@ -43,6 +43,18 @@ def call_facts(view: CallView, statistics: dict[str, Any] | None) -> dict[str, A
         "held_there": view.held_there,
         "talked_s": round(view.talked_s, 1),
         "statistics": statistics,
+    }
+
+
+def presence_facts(presence: Presence | None, now: float) -> dict[str, Any]:
+    """Whether a phone answers, and what it takes (null: it says nothing). `now`: monotonic seconds."""
+    methods = frozenset() if presence is None else presence.methods
+    return {
+        "is_there": presence is not None and presence.is_there,
+        "takes_calls": "INVITE" in methods if methods else None,
+        "takes_texts": "MESSAGE" in methods if methods else None,
+        "methods": sorted(methods),
+        "age_s": 0.0 if presence is None else round(now - presence.asked_at, 1),
     }
 
 

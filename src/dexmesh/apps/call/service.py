@@ -38,6 +38,7 @@ from dexmesh.apps.call.phone.values import (
     Missed,
     MissedReason,
     Output,
+    Presence,
     Progress,
     ReceiptArrived,
     ReceiptState,
@@ -53,7 +54,7 @@ from dexmesh.apps.call.preferences import Preferences
 from dexmesh.apps.call.seats import SeatLine, Seats
 from dexmesh.apps.call.sip.outputs import Send
 from dexmesh.apps.call.sip.peer import Peer
-from dexmesh.apps.call.sip.uri import parse_uri
+from dexmesh.apps.call.sip.uri import SipUri, parse_uri
 from dexmesh.apps.call.store.history import History
 from dexmesh.apps.call.store.tables import Entry, Kind, State
 from dexmesh.apps.call.transport import SipTransport
@@ -62,6 +63,9 @@ from dexmesh.wire.address import Address
 MAX_WAITING = 2000  # ours: things to be written down
 SIGNS_AFTER_S = 1.0  # ours: signs of life are told together, when a call has been set up
 MAX_SIGNS = 1024  # ours: nodes, in that time
+LOOK_S = (
+    10.0  # ours: a phone that is there has answered by then, also where the way is searched first
+)
 
 log = logging.getLogger(__name__)
 
@@ -99,6 +103,7 @@ class PhoneService:
         )
         self._directory = directory
         self._texts: dict[TextId, asyncio.Future[TextDone]] = {}
+        self._looks: dict[asyncio.Future[Presence], Address] = {}
         self._writings: asyncio.Queue[Awaitable[None]] = asyncio.Queue(MAX_WAITING)
         self._timer: asyncio.TimerHandle | None = None
         self._ringing: dict[CallId, Ringing] = {}
@@ -343,6 +348,12 @@ class PhoneService:
             waiting.set_result(output)
 
     @_act.register
+    def _(self, output: Presence) -> None:
+        for waiting, address in self._looks.items():
+            if address == output.address and not waiting.done():
+                waiting.set_result(output)
+
+    @_act.register
     def _(self, output: ReceiptArrived) -> None:
         if output.state is ReceiptState.DISPLAYED:
             self._later(self._note_receipt(output))
@@ -390,6 +401,28 @@ class PhoneService:
 
     async def _note_receipt(self, receipt: ReceiptArrived) -> None:
         await self.history.receipt(receipt.caller.address, receipt.message_id, State.DISPLAYED)
+
+    # --- Who is there -------------------------------------------------------------------------------
+
+    async def look(self, user: str, target: SipUri, address: Address) -> Presence | None:
+        """Whether a phone answers there, as it was less than 5 minutes ago; None: not within LOOK_S.
+
+        Raises CallError.
+        """
+        self._phone.ask(user, target, time.monotonic())
+        self.pump()
+        known = self._phone.presence_of(target)
+        if known is not None:
+            return known
+        waiting: asyncio.Future[Presence] = asyncio.get_running_loop().create_future()
+        self._looks[waiting] = address
+        try:
+            async with asyncio.timeout(LOOK_S):
+                return await waiting
+        except TimeoutError:
+            return None
+        finally:
+            del self._looks[waiting]
 
     # --- Texts out ----------------------------------------------------------------------------------
 

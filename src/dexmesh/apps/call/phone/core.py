@@ -37,6 +37,7 @@ from dexmesh.apps.call.phone.values import (
     CallId,
     CallView,
     Output,
+    Presence,
     SeatMedia,
     TextId,
     UserSettings,
@@ -193,6 +194,10 @@ class Phone:
         is_asked = self._asking.ask(user, target, address, now)
         self._drain(now)
         return is_asked
+
+    def presence_of(self, target: SipUri) -> Presence | None:
+        """What was found out last by `ask`; None if that is not known (yet)."""
+        return self._asking.presence_of(_place(target)[0])
 
     # --- Messages and time
 

@@ -30,6 +30,7 @@ class Asking:
     def __init__(self, line: Line) -> None:
         self._line = line
         self._asked_at: OrderedDict[Address, float] = OrderedDict()
+        self._known: dict[Address, Presence] = {}  # of these
         self._open: dict[TransactionId, Address] = {}
 
     def ask(self, user: str, target: SipUri, address: Address, now: float) -> bool:
@@ -37,10 +38,7 @@ class Asking:
         before = self._asked_at.get(address)
         if before is not None and now - before < AGAIN_AFTER_S:
             return False
-        self._asked_at.pop(address, None)
-        self._asked_at[address] = now
-        if len(self._asked_at) > MAX_NODES:
-            self._asked_at.popitem(last=False)
+        self._note(address, now)
         request = make_request(
             "OPTIONS",
             target.text,
@@ -53,6 +51,19 @@ class Asking:
         to = Peer(address, target.port_or_default, target.is_tcp)
         self._open[self._line.request(request, to, self, now)] = address
         return True
+
+    def presence_of(self, address: Address) -> Presence | None:
+        """What was found out last; None if that is not known (yet)."""
+        return self._known.get(address)
+
+    def _note(self, address: Address, now: float) -> None:
+        """He is asked now, and what was known of him is old."""
+        self._asked_at.pop(address, None)
+        self._known.pop(address, None)
+        self._asked_at[address] = now
+        if len(self._asked_at) > MAX_NODES:
+            forgotten, _ = self._asked_at.popitem(last=False)
+            self._known.pop(forgotten, None)
 
     def handle_answer(self, id_: TransactionId, response: Response, peer: Peer, now: float) -> None:
         """Any answer means that a phone is there."""
@@ -67,5 +78,7 @@ class Asking:
     def _finish(self, id_: TransactionId, is_there: bool, methods: frozenset[str]) -> None:
         address = self._open.pop(id_, None)
         self._line.release([id_])
-        if address is not None:
-            self._line.tell(Presence(address, is_there, methods))
+        asked_at = None if address is None else self._asked_at.get(address)
+        if address is not None and asked_at is not None:
+            self._known[address] = Presence(address, is_there, methods, asked_at)
+            self._line.tell(self._known[address])

@@ -292,11 +292,15 @@ class ReceiptArrived:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """A contact was asked with OPTIONS. `methods`: his Allow, empty where he tells none."""
+    """A contact was asked with OPTIONS. `methods`: his Allow, empty where he tells none.
+
+    `asked_at`: monotonic seconds, when he was asked.
+    """
 
     address: Address
     is_there: bool
     methods: frozenset[str] = frozenset()
+    asked_at: float = 0.0
 
 
 Output: TypeAlias = (

@@ -7,6 +7,7 @@ import pytest
 from dexmesh.apps.call.phone.core import uri_at
 from dexmesh.apps.call.phone.counters import Count
 from dexmesh.apps.call.phone.policy import MAX_MISSED_OF_ONE
+from dexmesh.apps.call.phone.presence import MAX_NODES
 from dexmesh.apps.call.phone.values import (
     CallError,
     Ended,
@@ -23,7 +24,7 @@ from dexmesh.apps.call.phone.values import (
 from dexmesh.apps.call.sip.message import Request, Response
 from dexmesh.apps.call.sip.peer import Peer
 from dexmesh.apps.call.sip.uri import parse_uri
-from dexmesh.wire.address import parse_address
+from dexmesh.wire.address import Address, parse_address
 from tests.unit.apps.call.phone.world import (
     ANN,
     BOB,
@@ -643,9 +644,21 @@ def test_a_node_is_asked_once_in_five_minutes(world: World) -> None:
     presence = world.ann.one(Presence)
     assert (presence.address, presence.is_there) == (BOB, True)
     assert presence.methods == {"INVITE", "MESSAGE"}
+    assert world.ann.phone.presence_of(uri_at(BOB)) == presence
     assert not world.ann.phone.ask("ann", uri_at(BOB), world.now)
     world.run(300.0)
     assert world.ann.phone.ask("ann", uri_at(BOB), world.now)
+    assert world.ann.phone.presence_of(uri_at(BOB)) is None  # that was five minutes ago
+
+
+def test_only_the_nodes_asked_last_are_remembered(world: World) -> None:
+    nodes = [Address(b"\xfc" + number.to_bytes(15, "big")) for number in range(MAX_NODES + 1)]
+    for node in nodes:
+        assert world.ann.phone.ask("ann", uri_at(node), world.now)
+    world.run(33.0)
+    assert world.ann.phone.presence_of(uri_at(nodes[0])) is None
+    assert world.ann.phone.presence_of(uri_at(nodes[-1])) is not None
+    assert world.ann.phone.ask("ann", uri_at(nodes[0]), world.now)
 
 
 def test_whoever_does_not_answer_is_not_there(world: World) -> None:
