@@ -7,9 +7,11 @@ Not here  what is right about it (tests/unit/apps/call/phone), sockets, sound
 
 from __future__ import annotations
 
+import argparse
 import random
 import sys
 import time
+from collections.abc import Sequence
 
 from dexmesh.apps.call.media.formats import SOUND_FORMATS
 from dexmesh.apps.call.phone.core import Phone, uri_at
@@ -119,8 +121,15 @@ class Bench:
                 phone.handle_timeout(self.now)
 
 
-def main(count: int) -> None:
+def main(arguments: Sequence[str]) -> int:
     """Measure and print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.calls", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument(
+        "calls", type=_positive, nargs="?", default=CALLS, help=f"calls, and texts ({CALLS})"
+    )
+    count: int = parser.parse_args(arguments).calls
     bench = Bench()
     for number in range(count):
         bench.call(bench.addresses[number % CALLERS])
@@ -137,7 +146,14 @@ def main(count: int) -> None:
     for _ in range(count):
         encode(decode(data))
     print(f"an answer read and written: {(time.process_time() - began) / count * 1e6:.0f} µs")
+    return 0
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or not int(text):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1 on")
+    return int(text)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else CALLS)
+    sys.exit(main(sys.argv[1:]))
