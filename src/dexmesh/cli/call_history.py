@@ -39,7 +39,7 @@ def calls(
     home: HomeOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Show calls, the latest last: missed, answered, and what was said to the voicemail."""
+    """Show calls, the latest last: missed, answered, declined, and what was said to the voicemail."""
     with phone_of(home, user) as service:
         told = service.call(
             "call.history",
@@ -73,6 +73,6 @@ def _row(one: dict[str, Any]) -> list[str]:
 def _what(one: dict[str, Any]) -> str:
     """What became of it; how it ended where nobody talked."""
     state, reason = str(one["state"]), str(one["reason"])
-    if state == "answered":
+    if state == "answered" or reason in ("", state):
         return state
-    return f"{state} ({reason})" if reason else state
+    return f"{state} ({reason})"

@@ -44,7 +44,7 @@ class Root(LazyGroup):
         ),
         "calls": Waiting(
             "dexmesh.cli.call_history:commands",
-            "Show calls, the latest last: missed, answered, and what was said to the voicemail.",
+            "Show calls, the latest last: missed, answered, declined, and what was said to the voicemail.",
         ),
         "text": Waiting(
             "dexmesh.cli.text:commands", "Write somebody a text; what cannot be delivered waits."

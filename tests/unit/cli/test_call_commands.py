@@ -162,7 +162,15 @@ def test_a_declined_call_says_so_and_what_to_do(bob: Person) -> None:
     assert "it rings at bob" in result.stdout
     assert "bob declined the call" in result.stdout
     assert 'dexmesh text bob "words"' in result.stdout
-    assert "declined" in run("calls").stdout
+    assert "failed (declined)" in run("calls").stdout
+
+
+def test_a_call_that_was_declined_here_was_not_missed(world: PhoneWorld, bob: Person) -> None:
+    with Person(world.bob).calling("alice") as told:
+        told.wait_for("progress")
+        run("hangup")
+        told.wait_for("ended", reason="declined")
+    assert _calls(1)[0][:4] == ["", "←", "bob", "declined"]
 
 
 def test_who_is_busy_unreachable_unknown_or_disturbed(world: PhoneWorld, bob: Person) -> None:

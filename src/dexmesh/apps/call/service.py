@@ -453,7 +453,7 @@ def _ringing_event(ringing: Ringing) -> dict[str, Any]:
 def _call_entry(ended: Ended) -> Entry:
     state = State.ANSWERED if ended.talked_s else State.FAILED
     if not ended.is_outgoing and not ended.talked_s:
-        state = State.MISSED
+        state = State.DECLINED if ended.reason is EndReason.DECLINED else State.MISSED
     began = time.time() - ended.talked_s
     return Entry(
         *(ended.user, Kind.CALL, ended.is_outgoing, ended.peer.address, began, state),

@@ -57,6 +57,7 @@ class State(StrEnum):
 
     ANSWERED = "answered"
     MISSED = "missed"
+    DECLINED = "declined"  # by the person here
     FAILED = "failed"  # a call of ours that nobody answered
     VOICEMAIL = "voicemail"  # missed, and something was said to the machine
     RECEIVED = "received"
