@@ -15,6 +15,7 @@ import contextlib
 import io
 import json
 import logging
+import os
 import secrets
 import shlex
 import time
@@ -44,6 +45,7 @@ from dexmesh.wire.address import Address, format_address, parse_address
 MAX_MACHINES = 4  # ours: at the same time
 MAX_MACHINES_OF_ONE = 2  # ours: for calls of one node
 MAX_RECORDING_S = 180.0  # ours
+LEAST_FREE = int(2 * 48_000 * MAX_RECORDING_S)  # ours: bytes, a recording as long as that
 MAX_KEPT = 200  # ours: recordings that could not be handed to the mail yet
 SHORTEST_S = 1.0  # ours: who says less said nothing
 SILENCE_S = 10.0  # ours: then he has finished
@@ -114,6 +116,8 @@ class Voicemail:
         self._folder.mkdir(mode=0o700, exist_ok=True)
         for note in self._folder.glob("*.part"):  # we were killed meanwhile
             note.rename(note.with_suffix(".json"))
+        for note in self._folder.glob("*.early"):
+            note.unlink()
         self._service.unanswered = self._begin
 
     async def close(self) -> None:
@@ -169,10 +173,12 @@ class Voicemail:
         machine, greeting = _Machine(event, user, self._folder), self._greeting()
         seat: Seat | None = None
         try:
+            machine.prepare()
             seat = self._make_seat(greeting)
             line = self._service.take_for_machine(event.call, user, seat.port)
-        except DexmeshError as error:  # a person was quicker, or there is no port
+        except (DexmeshError, OSError) as error:  # a person was quicker, no port, a full disk
             log.warning("voicemail cannot answer", extra={"reason": str(error)})
+            machine.discard()
             greeting.close() if seat is None else seat.stop()
             self._leave_alone(event)
             self._service.pump()
@@ -285,6 +291,7 @@ class _Machine:
     def __init__(self, event: Unanswered, user: str, folder: Path) -> None:
         name = f"{time.time():.0f}-{secrets.token_hex(4)}"
         self._sound, self._note = folder / f"{name}.wav", folder / f"{name}.part"
+        self._early = self._note.with_suffix(".early")  # until something is recorded
         self._facts: dict[str, Any] = {
             "user": user,
             "at_unix": time.time(),
@@ -296,10 +303,22 @@ class _Machine:
         }
         self._has_begun = False
 
+    def prepare(self) -> None:
+        """See to it that there is room, before anybody is answered. Raises SoundError, OSError."""
+        disk = os.statvfs(self._early.parent)
+        if disk.f_bavail * disk.f_frsize < LEAST_FREE:
+            raise SoundError("there is no room on the disk for a recording")
+        self._early.write_text(json.dumps(self._facts), encoding="utf-8")
+
+    def discard(self) -> None:
+        """Nothing was recorded."""
+        with contextlib.suppress(OSError):
+            self._early.unlink(missing_ok=True)
+
     def begin(self) -> WavSink:
         """Record from now on. Raises SoundError, OSError; then nothing is left behind."""
         try:
-            self._note.write_text(json.dumps(self._facts), encoding="utf-8")
+            self._early.rename(self._note)
             sink = WavSink(self._sound, most_s=MAX_RECORDING_S)
         except (SoundError, OSError):
             self._note.unlink(missing_ok=True)
@@ -310,6 +329,7 @@ class _Machine:
     def finish(self, number: int | None) -> None:
         """It is complete: now it may be handed over."""
         if not self._has_begun:
+            self.discard()
             return
         draft = self._note.with_suffix(".new")
         draft.write_text(json.dumps({**self._facts, "number": number}), encoding="utf-8")

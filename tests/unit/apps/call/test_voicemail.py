@@ -5,13 +5,17 @@ import gc
 import io
 import json
 import shlex
+import shutil
 import wave
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+import pytest
+
 from dexmesh.apps.base.settings import PhoneSettings
+from dexmesh.apps.call import voicemail
 from dexmesh.apps.call.media.formats import PCMU
 from dexmesh.apps.call.media.offer import Agreed, AgreedFormat
 from dexmesh.apps.call.media.plan import MediaPlan
@@ -109,6 +113,7 @@ def test_what_a_killed_process_recorded_reaches_the_mail(tmp_path: Path) -> None
         )
         world.leave("one.json", 3.0, number=number)
         world.leave("two.part", 2.0)
+        (world.folder / "three.early").write_text("{}")  # during the greeting
         await world.hand_over(world.is_empty)
         assert [(user, round(one.seconds)) for user, one in world.posted] == [
             ("stuart", 3),
@@ -194,11 +199,14 @@ def test_a_caller_who_cannot_be_recorded_is_not_kept_waiting(tmp_path: Path) -> 
             ended.set()
             line.tell({"event": "ended"}, is_last=True)
 
+        def take_for_machine(_call: CallId, _user: str, _port: int) -> SeatLine:
+            shutil.rmtree(world.folder)
+            return line
+
         world.service.me = SimpleNamespace(address=HERE)
-        world.service.take_for_machine = lambda _call, _user, _port: line
+        world.service.take_for_machine = take_for_machine
         world.service.hang_up = world.service.leave_machine = hang_up
         await world.voicemail.open()
-        world.folder.rmdir()
         disturbed = MissedReason.DO_NOT_DISTURB
         world.service.unanswered(Unanswered(CallId(7), ("stuart",), Caller(DAVE), disturbed))
         async with asyncio.timeout(10):
@@ -208,6 +216,34 @@ def test_a_caller_who_cannot_be_recorded_is_not_kept_waiting(tmp_path: Path) -> 
         assert (entry.state, entry.reason) == (State.MISSED, "do not disturb")
 
     played(tmp_path, script)
+
+
+def test_where_no_recording_can_be_made_the_caller_is_not_answered(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def script(world: World) -> None:
+        answered: list[CallId] = []
+        world.service.me = SimpleNamespace(address=HERE)
+        world.service.take_for_machine = lambda call, _user, _port: answered.append(call)
+        world.service.pump = lambda: None
+        await world.voicemail.open()
+        with monkeypatch.context() as full:
+            full.setattr(voicemail, "LEAST_FREE", 1 << 62)
+            await _declined(world, CallId(7))
+        assert world.is_empty()
+        world.folder.rmdir()
+        await _declined(world, CallId(8))
+        assert answered == []
+
+    played(tmp_path, script)
+
+
+async def _declined(world: World, call: CallId) -> None:
+    """Nobody answers this call, not even the machine."""
+    world.service.unanswered(Unanswered(call, ("stuart",), Caller(DAVE)))
+    async with asyncio.timeout(10):
+        while (call, 480) not in world.declined:  # noqa: ASYNC110 a test waits
+            await asyncio.sleep(0.01)
 
 
 def test_a_machine_that_comes_too_late_gives_its_ports_back(tmp_path: Path) -> None:
@@ -227,6 +263,7 @@ def test_a_machine_that_comes_too_late_gives_its_ports_back(tmp_path: Path) -> N
             while not world.declined:  # noqa: ASYNC110 a test waits
                 await asyncio.sleep(0.01)
         await world.voicemail.close()
+        assert world.is_empty()
         MediaSockets("::1", range(ports[0], ports[0] + 2)).close()
 
     gc.disable()
