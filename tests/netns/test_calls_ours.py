@@ -36,7 +36,7 @@ pytestmark = [
     ),
 ]
 
-A_HZ, B_HZ, SECOND_HZ = 850, 600, 1100
+A_HZ, B_HZ, SECOND_HZ, GREETING_HZ = 850, 600, 1100, 1400
 LEAST_S = 1.0
 LIMIT_S = 30.0
 SOON_S = 10.0  # silence alone ends a call after 20 s
@@ -231,6 +231,41 @@ def test_what_nobody_answers_is_recorded_and_comes_as_a_mail(two: Two) -> None:
     assert "ann called on" in str(mail.get_payload(0))
     (entry,) = [one for one in two.b.history("call") if one["state"] == "voicemail"]
     assert (entry["petname"], bool(entry["mail"])) == ("ann", True)
+
+
+def test_who_cannot_be_recorded_because_the_disk_is_full_is_not_answered(two: Two) -> None:
+    folder = str(two.b.home / "phone" / "voicemail")
+    two.b.switch(do_not_disturb=True)
+    two.b.machine.run(["mount", "-t", "tmpfs", "-o", "size=64k,mode=1777", "tmpfs", folder])
+    try:
+        with Seated(two.a, "bob") as caller:
+            ended = caller.expect("ended")
+    finally:
+        two.b.machine.run(["umount", folder])
+        two.b.switch(do_not_disturb=False)
+    assert (ended["reason"], ended["status"]) == ("not available", 480)
+    last = two.b.history("call")[-1]
+    assert (last["state"], last["reason"]) == ("missed", "do not disturb")
+
+
+def test_the_greeting_in_the_settings_is_what_the_caller_hears(two: Two) -> None:
+    greeting = two.b.machine.folder / "greeting.wav"
+    write_tone(greeting, GREETING_HZ, 3)
+    there = f"/home/{two.b.user}/greeting.wav"
+    two.b.machine.run(["install", "-m", "644", str(greeting), there])
+    edit = f's|^voicemail = true.*|&\\ngreeting = "{there}"|'
+    two.b.machine.run(["sed", "-i", edit, str(two.b.home / "apps.toml")])
+    _stop(two.b, two.service_of_b)
+    two.service_of_b = two.b.serve()
+    two.b.switch(do_not_disturb=True)
+    with two.a.call("bob") as caller:
+        caller.expect("established")
+        for _ in range(4):
+            caller.expect("statistics")
+        os.kill(caller.pid, signal.SIGINT)
+        ended = caller.expect("ended", by="us")
+    two.b.switch(do_not_disturb=False)
+    assert caller.heard_s(ended, GREETING_HZ) > LEAST_S
 
 
 def test_a_second_call_is_taken_while_the_first_is_on_hold_and_they_change_places(
