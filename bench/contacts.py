@@ -7,12 +7,13 @@ Not here  what is right about it (tests/unit/apps/contacts)
 
 from __future__ import annotations
 
+import argparse
 import os
 import random
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dexmesh.apps.base.domains import literal
@@ -51,8 +52,15 @@ def best_of(work: Callable[[], object]) -> float:
     return min(taken)
 
 
-def main(count: int) -> None:
+def main(arguments: Sequence[str]) -> None:
     """Measure and print."""
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.contacts", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("count", type=int, nargs="?", default=COUNT, help=f"contacts ({COUNT})")
+    count: int = parser.parse_args(arguments).count
+    if count < 1:
+        parser.error("at least one contact")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "contacts"
         people = contacts(count)
@@ -81,4 +89,4 @@ def main(count: int) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]) if len(sys.argv) > 1 else COUNT)
+    main(sys.argv[1:])

@@ -7,11 +7,13 @@ Not here  SMTP around it (bench/mail.py)
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import os
 import sys
 import tempfile
 import time
+from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -89,9 +91,15 @@ async def look(home: Home) -> tuple[float, float, float]:
     return opened - start, listed - opened, counted - listed
 
 
-def main() -> None:
+def main(arguments: Sequence[str]) -> None:
     """Measure and print."""
-    folder = sys.argv[1] if len(sys.argv) > 1 else None
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.mail_store", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("folder", type=Path, nargs="?", help="on the disk to measure")
+    folder: Path | None = parser.parse_args(arguments).folder
+    if folder is not None and not folder.is_dir():
+        parser.error(f"{folder} is no folder")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         home = Home(Path(scratch))
         print(f"{TASKS} tasks, store alone      {asyncio.run(deliver(home, False)):8.0f} mails/s")
@@ -101,4 +109,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    main(sys.argv[1:])

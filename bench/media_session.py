@@ -7,6 +7,7 @@ Not here  the same with codecs and sockets (bench/call_media.py), how it sounds 
 
 from __future__ import annotations
 
+import argparse
 import random
 import statistics
 import sys
@@ -53,7 +54,14 @@ class NoCodec:
 
 def main(arguments: list[str]) -> int:
     """Measure and print; 1 if the target is missed."""
-    frames = round(float(arguments[0] if arguments else 100) / FRAME_S)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.media_session", description=__doc__.splitlines()[0]
+    )
+    parser.add_argument("seconds", type=float, nargs="?", default=100, help="of the call (100)")
+    seconds: float = parser.parse_args(arguments).seconds
+    if not 1 <= seconds <= 1e6:
+        parser.error("at least one second")
+    frames = round(seconds / FRAME_S)
     noise = random.Random(1)
     ways: dict[str, Callable[[], float | None]] = {
         "a steady way": lambda: 0.03,
