@@ -103,7 +103,7 @@ class PhoneService:
         )
         self._directory = directory
         self._texts: dict[TextId, asyncio.Future[TextDone]] = {}
-        self._looks: dict[asyncio.Future[Presence], Address] = {}
+        self._looks: dict[asyncio.Future[Presence], tuple[Address, str]] = {}
         self._writings: asyncio.Queue[Awaitable[None]] = asyncio.Queue(MAX_WAITING)
         self._timer: asyncio.TimerHandle | None = None
         self._ringing: dict[CallId, Ringing] = {}
@@ -349,8 +349,8 @@ class PhoneService:
 
     @_act.register
     def _(self, output: Presence) -> None:
-        for waiting, address in self._looks.items():
-            if address == output.address and not waiting.done():
+        for waiting, person in self._looks.items():
+            if person == (output.address, output.user) and not waiting.done():
                 waiting.set_result(output)
 
     @_act.register
@@ -415,7 +415,7 @@ class PhoneService:
         if known is not None:
             return known
         waiting: asyncio.Future[Presence] = asyncio.get_running_loop().create_future()
-        self._looks[waiting] = address
+        self._looks[waiting] = address, target.user
         try:
             async with asyncio.timeout(LOOK_S):
                 return await waiting

@@ -197,7 +197,8 @@ class Phone:
 
     def presence_of(self, target: SipUri) -> Presence | None:
         """What was found out last by `ask`; None if that is not known (yet)."""
-        return self._asking.presence_of(_place(target)[0])
+        address, target = _place(target)
+        return self._asking.presence_of(target, address)
 
     # --- Messages and time
 

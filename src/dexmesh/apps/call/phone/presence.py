@@ -2,13 +2,14 @@
 
 Place     core.py `ask` -> here -> `Presence`
 Spec      docs/apps/sip.md §3 "SIP subset" (at most once in 5 minutes, no SUBSCRIBE); RFC 3261 §11
-Keeps     at most MAX_NODES nodes are remembered
+Keeps     at most MAX_PEOPLE people are remembered, each for himself: a user whom a node does not have
+          says nothing of the others there
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
-from typing import Final
+from typing import Final, TypeAlias
 
 from dexmesh.apps.call.phone.line import USER_AGENT, Line
 from dexmesh.apps.call.phone.values import Presence
@@ -20,8 +21,10 @@ from dexmesh.apps.call.sip.uri import SipUri, format_name_addr
 from dexmesh.wire.address import Address
 
 AGAIN_AFTER_S: Final = 300.0  # docs/apps/sip.md §3
-MAX_NODES: Final = 1024  # ours: the one asked longest ago is forgotten
+MAX_PEOPLE: Final = 1024  # ours: the one asked longest ago is forgotten
 MAX_METHODS: Final = 32  # ours
+
+_Person: TypeAlias = tuple[Address, str]  # the user at that node
 
 
 class Asking:
@@ -29,16 +32,17 @@ class Asking:
 
     def __init__(self, line: Line) -> None:
         self._line = line
-        self._asked_at: OrderedDict[Address, float] = OrderedDict()
-        self._known: dict[Address, Presence] = {}  # of these
-        self._open: dict[TransactionId, Address] = {}
+        self._asked_at: OrderedDict[_Person, float] = OrderedDict()
+        self._known: dict[_Person, Presence] = {}  # of these
+        self._open: dict[TransactionId, _Person] = {}
 
     def ask(self, user: str, target: SipUri, address: Address, now: float) -> bool:
         """Ask; False if that was done less than 5 minutes ago. `Presence` follows."""
-        before = self._asked_at.get(address)
+        person = address, target.user
+        before = self._asked_at.get(person)
         if before is not None and now - before < AGAIN_AFTER_S:
             return False
-        self._note(address, now)
+        self._note(person, now)
         request = make_request(
             "OPTIONS",
             target.text,
@@ -49,19 +53,19 @@ class Asking:
             fields=[self._line.contact_of(user), ("Accept", "application/sdp"), USER_AGENT],
         )
         to = Peer(address, target.port_or_default, target.is_tcp)
-        self._open[self._line.request(request, to, self, now)] = address
+        self._open[self._line.request(request, to, self, now)] = person
         return True
 
-    def presence_of(self, address: Address) -> Presence | None:
+    def presence_of(self, target: SipUri, address: Address) -> Presence | None:
         """What was found out last; None if that is not known (yet)."""
-        return self._known.get(address)
+        return self._known.get((address, target.user))
 
-    def _note(self, address: Address, now: float) -> None:
+    def _note(self, person: _Person, now: float) -> None:
         """He is asked now, and what was known of him is old."""
-        self._asked_at.pop(address, None)
-        self._known.pop(address, None)
-        self._asked_at[address] = now
-        if len(self._asked_at) > MAX_NODES:
+        self._asked_at.pop(person, None)
+        self._known.pop(person, None)
+        self._asked_at[person] = now
+        if len(self._asked_at) > MAX_PEOPLE:
             forgotten, _ = self._asked_at.popitem(last=False)
             self._known.pop(forgotten, None)
 
@@ -76,9 +80,9 @@ class Asking:
         self._finish(id_, False, frozenset())
 
     def _finish(self, id_: TransactionId, is_there: bool, methods: frozenset[str]) -> None:
-        address = self._open.pop(id_, None)
+        person = self._open.pop(id_, None)
         self._line.release([id_])
-        asked_at = None if address is None else self._asked_at.get(address)
-        if address is not None and asked_at is not None:
-            self._known[address] = Presence(address, is_there, methods, asked_at)
-            self._line.tell(self._known[address])
+        asked_at = None if person is None else self._asked_at.get(person)
+        if person is not None and asked_at is not None:
+            self._known[person] = Presence(*person, is_there, methods, asked_at)
+            self._line.tell(self._known[person])

@@ -292,12 +292,13 @@ class ReceiptArrived:
 
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """A contact was asked with OPTIONS. `methods`: his Allow, empty where he tells none.
+    """A contact was asked with OPTIONS. `user`: as he was asked for, empty for whoever is first there.
 
-    `asked_at`: monotonic seconds, when he was asked.
+    `methods`: his Allow, empty where he tells none. `asked_at`: monotonic seconds.
     """
 
     address: Address
+    user: str
     is_there: bool
     methods: frozenset[str] = frozenset()
     asked_at: float = 0.0

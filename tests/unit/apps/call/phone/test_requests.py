@@ -7,7 +7,7 @@ import pytest
 from dexmesh.apps.call.phone.core import uri_at
 from dexmesh.apps.call.phone.counters import Count
 from dexmesh.apps.call.phone.policy import MAX_MISSED_OF_ONE
-from dexmesh.apps.call.phone.presence import MAX_NODES
+from dexmesh.apps.call.phone.presence import MAX_PEOPLE
 from dexmesh.apps.call.phone.values import (
     CallError,
     Ended,
@@ -651,8 +651,24 @@ def test_a_node_is_asked_once_in_five_minutes(world: World) -> None:
     assert world.ann.phone.presence_of(uri_at(BOB)) is None  # that was five minutes ago
 
 
+def test_what_one_user_of_a_node_is_says_nothing_of_another_one(world: World) -> None:
+    phone, nobody, bob = world.ann.phone, uri_at(BOB, "nobody"), uri_at(BOB, "bob")
+    phone.ask("ann", nobody, world.now)
+    world.run(0.1)
+    world.put(answer_to(world.requests("OPTIONS")[0], 404))
+    assert phone.presence_of(bob) is None
+    assert phone.ask("ann", bob, world.now)
+    assert not phone.ask("ann", nobody, world.now)
+    world.run(0.1)
+    answer = answer_to(world.requests("OPTIONS")[-1], 200)
+    world.put(answer.replace("SIP/2.0 200 x", "SIP/2.0 200 x\nAllow: INVITE"))
+    told = {one.user: one.methods for one in world.ann.all(Presence)}
+    assert told == {"nobody": frozenset(), "bob": {"INVITE"}}
+    assert phone.presence_of(nobody) != phone.presence_of(bob)
+
+
 def test_only_the_nodes_asked_last_are_remembered(world: World) -> None:
-    nodes = [Address(b"\xfc" + number.to_bytes(15, "big")) for number in range(MAX_NODES + 1)]
+    nodes = [Address(b"\xfc" + number.to_bytes(15, "big")) for number in range(MAX_PEOPLE + 1)]
     for node in nodes:
         assert world.ann.phone.ask("ann", uri_at(node), world.now)
     world.run(33.0)
