@@ -77,6 +77,7 @@ class MediaSession:
         self._name = b64encode(random_bits(_NAME_BITS).to_bytes(_NAME_BITS // 8, "big"))
         self._began_at = self._heard_at = now
         self._silent_from: float | None = now  # None: with the next `pull`
+        self._due_from = now  # since then the other side should be heard, if nobody holds
         self._is_dead = False
         self._outputs: deque[MediaOutput] = deque(maxlen=MOST_OUTPUTS)
         self._drops: dict[DropReason, int] = {}
@@ -164,7 +165,7 @@ class MediaSession:
         """Exactly 20 ms to play, signed 16 bit, little endian, mono, at the codec's sample rate."""
         silent_from = self._silent_from
         if silent_from is None:
-            self._silent_from = now
+            self._silent_from = self._due_from = now
         elif self._is_dead or now - silent_from >= DEAD_S:
             self._judge_silence(now)
         return self._receiver.pull(now)
@@ -232,6 +233,13 @@ class MediaSession:
         missing = lost + incoming.too_late + incoming.thrown_away
         return missing, lost + incoming.received
 
+    def _unheard(self, now: float) -> int:
+        """Packets that should have come since the last one did; reports and time on hold are no sound."""
+        if self._silent_from is None or not self._receiver.is_sound_due:
+            return 0
+        silent_s = now - max(self._due_from, self.incoming.heard_at)
+        return int(1000 * silent_s) // FRAME_MS if silent_s >= SILENCE_S else 0
+
     @property
     def drops(self) -> Mapping[DropReason, int]:
         """How many packets were dropped, by reason."""
@@ -246,10 +254,8 @@ class MediaSession:
         incoming, remote = self.incoming, self._remote
         missing, expected = self._loss()
         missing_before, expected_before = self._loss_marks[0]
-        silent_s = now - max(self._heard_at, incoming.heard_at)
-        if silent_s >= SILENCE_S and self._receiver.is_sound_due:
-            unheard = int(1000 * silent_s) // FRAME_MS
-            missing, expected = missing + unheard, expected + unheard
+        unheard = self._unheard(now)
+        missing, expected = missing + unheard, expected + unheard
         recent = percent(max(0, missing - missing_before), expected - expected_before)
         trip_ms = None if self._round_trip_s is None else 1000 * self._round_trip_s
         delay_ms = None if trip_ms is None else trip_ms / 2 + incoming.delay_ms
@@ -272,7 +278,7 @@ class MediaSession:
             remote_loss_percent=None if remote is None else remote.fraction_lost / 2.56,
             remote_jitter_ms=None if remote is None else remote.jitter / units_in_ms,
             mos=mean_opinion(self._codec.name, recent, known_delay_ms),
-            silent_s=silent_s,
+            silent_s=now - max(self._heard_at, incoming.heard_at),
             drops={reason.name.lower(): count for reason, count in self.drops.items()},
         )
 

@@ -695,3 +695,26 @@ def test_a_silence_is_a_loss_before_any_packet_tells_of_it_unless_somebody_holds
     call.there.change(plan(Direction.INACTIVE))
     held = call.there.statistics(call.now + 10)
     assert (held.recent_loss_percent, held.loss_percent) == (0, 0)
+
+
+def test_time_on_hold_is_no_loss_and_the_silence_after_it_is() -> None:
+    call = Call(lambda _number, at: 0.03 if at < 10 else None)
+    call.run(10)
+    call.there.change(plan(Direction.INACTIVE))
+    call.run(60)
+    call.there.change(plan())
+    resumed = call.there.statistics(call.now)
+    assert (resumed.recent_loss_percent, resumed.loss_percent) == (0, 0)
+    call.run(0.5)
+    assert call.there.statistics(call.now).loss_percent == 0
+    call.run(9.5)
+    assert call.there.statistics(call.now).loss_percent == pytest.approx(50, abs=2)
+
+
+def test_reports_do_not_make_up_for_sound_that_is_missing() -> None:
+    call = Call(lambda _number, at: 0.03 if at < 10 else None)
+    call.run(20)
+    call.there.handle_rtcp(encode_rtcp((ReceiverReport(9),)), call.now)
+    silent = call.there.statistics(call.now)
+    assert silent.silent_s == 0
+    assert silent.loss_percent == pytest.approx(50, abs=2)
