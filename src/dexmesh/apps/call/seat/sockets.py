@@ -14,7 +14,8 @@ import errno
 import os
 import socket
 from collections.abc import Sequence
-from typing import Final
+from contextlib import ExitStack
+from typing import Final, TypeAlias
 
 from dexmesh.apps.call.native import CallPort
 from dexmesh.apps.call.seat.source_filter import dropped, hear_only
@@ -26,15 +27,16 @@ _SO_TIMESTAMPNS = 35  # asm-generic/socket.h; Python has no name for it
 _IN_USE_HINT = "end another call, or give `media_ports` in apps.toml more ports"
 _NO_ADDRESS_HINT = "the mesh address is not up: is the node running (`dexmesh status`)?"
 
+_Bound: TypeAlias = tuple[tuple[socket.socket, socket.socket], CallPort]
+
 
 class MediaSockets:
     """Of RTP and RTCP, on one address: `receive`, `send_rtp`, `send_rtcp`, `drain` are those of CallPort."""
 
     def __init__(self, host: str, ports: Sequence[int] = PORTS) -> None:
         """Bind the first even port that is free with its odd neighbour. Raises BindError."""
-        rtp, rtcp = self._pair = _bind_pair(host, ports)
-        self.port: int = rtp.getsockname()[1]
-        self._port = CallPort(rtp.fileno(), rtcp.fileno())
+        self._pair, self._port = _bind_pair(host, ports)
+        self.port: int = self._pair[0].getsockname()[1]
         self._dropped = 0
         self.receive = self._port.receive  # not one call more than needed: there are fifty a second
         self.send_rtp = self._port.send_rtp
@@ -67,7 +69,7 @@ class MediaSockets:
         return self._port.unsent
 
 
-def _bind_pair(host: str, ports: Sequence[int]) -> tuple[socket.socket, socket.socket]:
+def _bind_pair(host: str, ports: Sequence[int]) -> _Bound:
     reason = 0
     for port in ports:
         if port % 2 or port + 1 not in ports:
@@ -85,13 +87,13 @@ def _bind_pair(host: str, ports: Sequence[int]) -> tuple[socket.socket, socket.s
     raise BindError(f"the sound of a call cannot be bound to {where}: {os.strerror(reason)}", hint)
 
 
-def _bind(host: str, port: int) -> tuple[socket.socket, socket.socket]:
-    rtp = _open(host, port)
-    try:
-        return rtp, _open(host, port + 1)
-    except OSError:
-        rtp.close()
-        raise
+def _bind(host: str, port: int) -> _Bound:
+    with ExitStack() as undo:
+        rtp = undo.enter_context(_open(host, port))
+        rtcp = undo.enter_context(_open(host, port + 1))
+        made = CallPort(rtp.fileno(), rtcp.fileno())
+        undo.pop_all()
+    return (rtp, rtcp), made
 
 
 def _open(host: str, port: int) -> socket.socket:

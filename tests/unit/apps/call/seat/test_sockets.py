@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import socket
 import time
 from collections.abc import Iterator
@@ -85,6 +87,21 @@ def test_an_address_that_is_not_up_is_told_apart_from_ports_in_use() -> None:
     assert "node running" in caught.value.hint
 
 
+def test_a_process_without_room_for_the_ports_says_so_and_keeps_none(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def full(*_: int) -> None:
+        raise OSError(errno.EMFILE, "no descriptor left")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("dexmesh.apps.call.seat.sockets.CallPort", full)
+        with pytest.raises(BindError, match=os.strerror(errno.EMFILE)):
+            MediaSockets("::1", PORTS)
+    again = MediaSockets("::1", PORTS)
+    assert again.port == FIRST
+    again.close()
+
+
 def test_packets_of_the_peer_are_taken_from_any_port_and_those_of_others_counted(
     sockets: MediaSockets, peer: socket.socket
 ) -> None:
@@ -110,6 +127,17 @@ def test_a_flood_of_others_takes_no_place_from_the_peer(
     assert received(sockets) == [rtp(1)]
     sockets.close()
     assert sockets.strangers == 5000
+
+
+@pytest.mark.parametrize("place", range(16))
+def test_an_address_that_differs_in_one_byte_alone_is_another(
+    sockets: MediaSockets, peer: socket.socket, place: int
+) -> None:
+    other = bytearray(HERE)
+    other[place] ^= 0x10
+    sockets.connect(bytes(other), 9, None)
+    peer.sendto(rtp(), ("::1", sockets.port))
+    assert sockets.strangers == 1  # nobody looked: the kernel says so
 
 
 def test_where_the_kernel_has_no_such_filter_others_are_refused_here(
