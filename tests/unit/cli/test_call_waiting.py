@@ -194,9 +194,12 @@ def test_calls_are_held_swapped_and_resumed_from_another_terminal(
                 assert run("hold", "--off", "--call", "2").stdout == "call 2 goes on\n"
                 assert run("hold", "--swap").stdout == "call 1 goes on, 2 is on hold\n"
                 first.wait_for("changed", held_here=False)
+                assert run("dtmf", "7").stdout == "sent 7 in call 1\n"
+                first.wait_for("send_digits", digits="7")
                 told = json.loads(run("hold", "--swap", "--json").stdout)
                 assert told == {"call": 2, "held": [1]}
                 assert run("hold", "--off").stdout == "call 1 goes on\n"
+                assert "say which with --call" in run("dtmf", "7", code=Exit.FAILED).stderr
                 assert (
                     "do not go together" in run("hold", "--swap", "--off", code=Exit.USAGE).stderr
                 )

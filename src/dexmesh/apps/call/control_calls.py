@@ -233,10 +233,7 @@ class _Calls:
         """Hold a call, or go on with it: without a number the one that this can be about."""
         user, is_held = require_user(caller), flag_of(arguments, "on")
         fitting = [one for one in self._talking(user) if one.held_here is not is_held]
-        if arguments.get("call") is None and len(fitting) == 1:
-            view = fitting[0]
-        else:
-            view = self._chosen(user, arguments)
+        view = self._fitting(fitting, user, arguments)
         change = self._service.phone.hold if is_held else self._service.phone.resume
         change(view.call, time.monotonic())
         self._service.pump()
@@ -262,8 +259,10 @@ class _Calls:
         return [one.call for one in talking]
 
     async def digits(self, caller: Caller, arguments: Arguments) -> dict[str, Any]:
-        """Press keys in a call."""
-        view = self._chosen(require_user(caller), arguments)
+        """Press keys in a call: without a number the one that is not on hold."""
+        user = require_user(caller)
+        heard = [one for one in self._talking(user) if not one.held_here]
+        view = self._fitting(heard, user, arguments)
         digits = text_of(arguments, "digits", most=64)
         self._service.phone.dtmf(view.call, digits, time.monotonic())
         self._service.pump()
@@ -311,6 +310,12 @@ class _Calls:
         own = [one for one in mine if not one.is_machine]
         is_named = arguments.get("call") is not None
         return _pick(mine if is_named or not own else own, arguments)
+
+    def _fitting(self, fitting: list[CallView], user: str, arguments: Arguments) -> CallView:
+        """The one that is named; else the only one that this can be about."""
+        if arguments.get("call") is None and len(fitting) == 1:
+            return fitting[0]
+        return self._chosen(user, arguments)
 
     def _ringing(self, user: str, arguments: Arguments) -> CallView:
         ringing = [one for one in self._mine(user) if self._service.rings(one.call, user)]
