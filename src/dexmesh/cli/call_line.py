@@ -35,6 +35,7 @@ from dexmesh.cli.keyboard import keys
 from dexmesh.cli.output import misused
 from dexmesh.cli.phone import phone_of
 from dexmesh.cli.seat_run import CallResult, SeatedCall, seat_events
+from dexmesh.cli.unblocked import unblocked_terminal
 from dexmesh.errors import DexmeshError
 from dexmesh.values import dataclass
 
@@ -83,7 +84,11 @@ def open_line(
     inbox = Inbox()
     commander = Commander(connect(), inbox)
     try:
-        with quitting(inbox), keys(inbox, wanted=not as_json) as has_keys:
+        with (
+            quitting(inbox),
+            unblocked_terminal(),
+            keys(inbox, wanted=not as_json) as has_keys,
+        ):
             yield Line(
                 *(connect, inbox, commander, show_of(as_json=as_json), str(facts["address"])),
                 *(range(int(first), int(last) + 2), chosen, has_keys),
@@ -228,6 +233,7 @@ def sit(line: Line, seated: SeatedLine) -> tuple[CallResult, int | None]:
             elif happening is not None:
                 seated.handle(happening, now)
             seated.call.tick(now)
+            sys.stdout.flush()  # what a terminal did not take before
     finally:
         seated.close()
     return seated.call.result or CallResult(), told

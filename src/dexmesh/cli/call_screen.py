@@ -1,8 +1,8 @@
 """Draw a call in progress on the terminal: with whom, how long, how loud, how well.
 
 Place     seat_run.py tells and draws -> here; cli/call_show.py says what it is like
-Keeps     one small picture, whatever the terminal; a terminal that takes nothing (Ctrl-S) does not stop
-          the call; after the call the lines that were told stay
+Keeps     one small picture, whatever the terminal; a terminal that takes nothing (Ctrl-S) is not drawn
+          on (unblocked.py has the rest of it); after the call the lines that were told stay
 Not here  what keys do (seat_run.py)
 """
 

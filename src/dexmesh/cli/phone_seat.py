@@ -162,6 +162,7 @@ class DeskPhone:
                 self._hand_on(happening, now)
                 self._hand_to_standing(happening, now)
         self._tick(now)
+        sys.stdout.flush()  # what a terminal did not take before
 
     def _tick(self, now: float) -> None:
         for seated in self._all():
