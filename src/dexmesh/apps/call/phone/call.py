@@ -122,10 +122,12 @@ class Call(ABC):
         """Press keys: by telephone-event where that was agreed, else by INFO."""
         self._require_answered()
         digits, plan = check_digits(digits), self.media.plan
-        if plan is not None and plan.agreed.events is not None:
+        if plan is None or plan.agreed.events is None:
+            self._keys.send(digits, now)
+        elif plan.agreed.direction.sends:
             self.line.tell(SendDigits(self.id, digits))
         else:
-            self._keys.send(digits, now)
+            raise CallError("the call is on hold: keys go with the sound", "press them afterwards")
 
     def _require_answered(self) -> None:
         if self.state not in (State.UP, State.ANSWERED):

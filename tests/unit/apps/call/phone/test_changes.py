@@ -16,6 +16,7 @@ from dexmesh.apps.call.phone.values import (
     Established,
     MediaChanged,
     Ringing,
+    SendDigits,
     Side,
 )
 from dexmesh.apps.call.sip.message import Request, Response
@@ -458,6 +459,25 @@ def test_a_late_offer_without_a_usable_answer_is_hung_up(body: str) -> None:
     world.run(0.1)
     assert world.ann.one(Ended).reason is EndReason.BROKEN
     assert world.requests("BYE")
+
+
+# --- Keys
+
+
+@pytest.mark.parametrize("is_ours", [True, False])
+def test_keys_in_a_call_on_hold_are_refused_and_not_promised(is_ours: bool) -> None:
+    world = World()
+    mine, theirs = talk(world)
+    holder, call = (world.ann.phone, mine) if is_ours else (world.bob.phone, theirs)
+    holder.hold(call, world.now)
+    world.run(0.1)
+    with pytest.raises(CallError, match="on hold"):
+        world.ann.phone.dtmf(mine, "5", world.now)
+    holder.resume(call, world.now)
+    world.run(0.1)
+    world.ann.phone.dtmf(mine, "6", world.now)
+    world.run(0.1)
+    assert [one.digits for one in world.ann.all(SendDigits)] == ["6"]
 
 
 # --- Keys by INFO
