@@ -10,14 +10,17 @@ import termios
 import threading
 import tty
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import TextIO
 
 import pytest
 
 from dexmesh.cli import unblocked
+from dexmesh.cli.call_line import open_line
 from dexmesh.cli.call_screen import CallScreen
 from dexmesh.cli.call_show import Story
-from dexmesh.cli.unblocked import MOST_BYTES, unblocked_terminal
+from dexmesh.cli.unblocked import MOST_BYTES, UnblockedTerminal, unblocked_terminal
+from tests.unit.cli.phone_world import PhoneWorld
 
 LIMIT_S = 10.0
 
@@ -133,3 +136,16 @@ def test_what_is_no_terminal_stays_as_it_is(monkeypatch: pytest.MonkeyPatch) -> 
         monkeypatch.setattr(sys, "stdout", pipe)
         with unblocked_terminal():
             assert sys.stdout is pipe
+
+
+def test_whoever_sits_at_calls_has_such_a_terminal(
+    terminal: tuple[int, TextIO], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    _, stdout = terminal
+    monkeypatch.setattr(sys, "stdout", stdout)
+    world = PhoneWorld(tmp_path)
+    with open_line(tmp_path / "alice", "alice", None, as_json=False):
+        used = type(sys.stdout)
+    world.close()
+    assert used is UnblockedTerminal
+    assert sys.stdout is stdout
