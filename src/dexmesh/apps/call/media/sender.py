@@ -101,8 +101,7 @@ class Sender:
         payload = self._codec.encode(pcm)
         packing = self._packing
         if packing is None:
-            is_marked, self._is_first = self._is_first, False
-            return [self._outgoing.packet(self._payload_type, is_marked, timestamp, payload)]
+            return [self._sound(payload, timestamp)]
         return [
             self._sound(whole, (timestamp - before) & _TIMESTAMP_MASK)
             for before, whole in packing(payload)
