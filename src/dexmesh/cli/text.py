@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from dexmesh.apps.base.carrier import MAX_TEXT_BYTES
 from dexmesh.cli.call_history import KeepNewOption, LimitOption, NewsOption
 from dexmesh.cli.call_words import who
 from dexmesh.cli.output import (
@@ -42,7 +43,6 @@ if TYPE_CHECKING:
 
 commands = typer.Typer()
 
-MAX_TEXT_BYTES = 60_000  # as in apps/call/texting.py
 MOST_OFFERED = 3  # strangers at a time
 _FIRST_TRY_S = 5.0  # how long to wait for the first attempt
 _WAIT_PATIENCE_S = 20.0

@@ -14,6 +14,7 @@ from dexmesh.values import dataclass
 from dexmesh.wire.address import Address
 
 OFFER_MAIL_AFTER_S = 600.0  # sip.md §3: after 10 minutes
+MAX_TEXT_BYTES = 60_000  # ours: what a SIP message over TCP may carry, with room for its header
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from dexmesh.apps.base.arguments import (
     text_of,
     texts_of,
 )
+from dexmesh.apps.base.carrier import MAX_TEXT_BYTES
 from dexmesh.apps.base.control import Caller, ControlServer
 from dexmesh.apps.call.codec import catalogue
 from dexmesh.apps.call.facts import call_facts, entry_facts, presence_facts
@@ -33,7 +34,7 @@ from dexmesh.apps.call.preferences import SWITCHES
 from dexmesh.apps.call.seats import SeatLine
 from dexmesh.apps.call.service import PhoneService
 from dexmesh.apps.call.store.tables import Kind, Question
-from dexmesh.apps.call.texting import MAX_TEXT_BYTES, Texting
+from dexmesh.apps.call.texting import Texting
 from dexmesh.apps.contacts.book import AddressBook
 from dexmesh.errors import AppError
 from dexmesh.wire.address import format_address, parse_address

@@ -15,14 +15,12 @@ import time
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Protocol
 
-from dexmesh.apps.base.carrier import Carried, Fate, QueuedText, WaitingText
+from dexmesh.apps.base.carrier import MAX_TEXT_BYTES, Carried, Fate, QueuedText, WaitingText
 from dexmesh.apps.call.people import Target
 from dexmesh.apps.call.phone.values import CallError, TextState
 from dexmesh.apps.call.service import PhoneService
 from dexmesh.apps.call.store.tables import Entry, Kind, State
 from dexmesh.wire.address import Address, format_address
-
-MAX_TEXT_BYTES = 60_000  # ours: what a SIP message over TCP may carry, with room for its header
 
 _FINAL = {Fate.DELIVERED: State.DELIVERED, Fate.REFUSED: State.REFUSED}
 

@@ -9,14 +9,14 @@ from typing import Any, cast
 
 import pytest
 
-from dexmesh.apps.base.carrier import Fate, QueuedText, WaitingText
+from dexmesh.apps.base.carrier import MAX_TEXT_BYTES, Fate, QueuedText, WaitingText
 from dexmesh.apps.call.people import Target
 from dexmesh.apps.call.phone.values import CallError, TextDone, TextId, TextState
 from dexmesh.apps.call.service import PhoneService
 from dexmesh.apps.call.sip.uri import parse_uri
 from dexmesh.apps.call.store.history import History
 from dexmesh.apps.call.store.tables import Question, State
-from dexmesh.apps.call.texting import MAX_TEXT_BYTES, Texting
+from dexmesh.apps.call.texting import Texting
 from dexmesh.errors import MailError
 from dexmesh.wire.address import Address, parse_address
 
